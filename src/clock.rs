@@ -1,0 +1,80 @@
+//! Time, as the core sees it: an argument. This is the only file that reads a clock.
+//!
+//! The core never asks what time it is; the shell reads [`Clock::now`] once a request and hands
+//! the [`Now`] down. Tests make their own, so that an hour of crowd runs in milliseconds.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A point on the monotonic clock, in nanoseconds since the clock was made.
+///
+/// Never compared across processes; what must survive a restart is written as [`Now::unix_ms`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(u64);
+
+impl Mono {
+    /// The clock's beginning.
+    pub const ZERO: Self = Self(0);
+
+    /// The point `nanos` nanoseconds after the clock's beginning.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's beginning.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to here; zero if `earlier` is in fact later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The point `by` after this one; saturates at the far future.
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// One moment, read once and handed to every decision made at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// For durations and deadlines.
+    pub mono: Mono,
+    /// Milliseconds since 1970 UTC: for what is shown, signed or kept over a restart.
+    pub unix_ms: u64,
+}
+
+impl Now {
+    /// This moment moved `by` into the future: for tests and simulations.
+    pub fn after(self, by: Duration) -> Self {
+        Self {
+            mono: self.mono.after(by),
+            unix_ms: self.unix_ms.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// The process's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// This moment.
+    pub fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono: self.mono(), unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    /// This moment on the monotonic clock alone: half the cost of [`Clock::now`].
+    pub fn mono(&self) -> Mono {
+        Mono(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,4 @@
+//! Seawall
+pub mod clock;
+pub mod pipeline;
+pub mod policy;

@@ -1,0 +1,232 @@
+//! Why an answer is what it is.
+//!
+//! Every answer that Seawall itself gives has exactly one [`Reason`]; it decides the status, the
+//! Proxy-Status field (RFC 9209), the metric's label and the log's field, so these can't disagree.
+
+/// Why Seawall answered by itself, or how a request passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// The origin answered.
+    Pass,
+    /// A fresh copy answered.
+    Hit,
+    /// A fill that others follow too, or will.
+    Fill,
+    /// A stale copy answered.
+    Stale,
+    /// A file of the snapshot answered.
+    Snapshot,
+    /// Seawall's own pages: live, room polls that end in admission.
+    Own,
+    /// Over a rate limit.
+    RateLimited,
+    /// Waits in a room.
+    Queued,
+    /// The room takes no more.
+    RoomFull,
+    /// The level says `wait`: everyone is held.
+    RoomHeld,
+    /// The level says `refuse`, or has no copy to give.
+    LevelRefused,
+    /// No place at the origin, and no room to wait for one.
+    QueueFull,
+    /// Waited as long as patience allows for a place at the origin.
+    QueueTimeout,
+    /// Too many upgrades and event streams.
+    StreamsFull,
+    /// The origin could not be reached.
+    OriginUnreachable,
+    /// The origin did not answer in time.
+    OriginTimeout,
+    /// The origin's answer broke off or made no sense.
+    OriginFailed,
+    /// The request's head is malformed or ambiguous.
+    BadRequest,
+    /// The head is larger than `max_header_size`.
+    HeaderTooLarge,
+    /// The body is larger than `max_body_size`.
+    BodyTooLarge,
+    /// The head or the body did not come in time.
+    RequestTimeout,
+    /// CONNECT, TRACE: not for a reverse proxy.
+    MethodRefused,
+    /// A version of HTTP that is not spoken here.
+    VersionRefused,
+    /// `Expect` something other than 100-continue.
+    ExpectationFailed,
+    /// A path below `/.seawall/` that does not exist.
+    NotFound,
+    /// Seawall is shutting down, or at its own limits.
+    Unavailable,
+    /// The client left before it was answered.
+    ClientGone,
+}
+
+impl Reason {
+    /// All of them: for metrics prepared at start.
+    pub const ALL: [Self; 27] = [
+        Self::Pass,
+        Self::Hit,
+        Self::Fill,
+        Self::Stale,
+        Self::Snapshot,
+        Self::Own,
+        Self::RateLimited,
+        Self::Queued,
+        Self::RoomFull,
+        Self::RoomHeld,
+        Self::LevelRefused,
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::StreamsFull,
+        Self::OriginUnreachable,
+        Self::OriginTimeout,
+        Self::OriginFailed,
+        Self::BadRequest,
+        Self::HeaderTooLarge,
+        Self::BodyTooLarge,
+        Self::RequestTimeout,
+        Self::MethodRefused,
+        Self::VersionRefused,
+        Self::ExpectationFailed,
+        Self::NotFound,
+        Self::Unavailable,
+        Self::ClientGone,
+    ];
+
+    /// The label in metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Hit => "hit",
+            Self::Fill => "fill",
+            Self::Stale => "stale",
+            Self::Snapshot => "snapshot",
+            Self::Own => "own",
+            Self::RateLimited => "rate_limited",
+            Self::Queued => "queued",
+            Self::RoomFull => "room_full",
+            Self::RoomHeld => "room_held",
+            Self::LevelRefused => "level_refused",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::StreamsFull => "streams_full",
+            Self::OriginUnreachable => "origin_unreachable",
+            Self::OriginTimeout => "origin_timeout",
+            Self::OriginFailed => "origin_failed",
+            Self::BadRequest => "bad_request",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::RequestTimeout => "request_timeout",
+            Self::MethodRefused => "method_refused",
+            Self::VersionRefused => "version_refused",
+            Self::ExpectationFailed => "expectation_failed",
+            Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
+            Self::ClientGone => "client_gone",
+        }
+    }
+
+    /// The status of the answer Seawall makes for it; 200 where a copy brings its own.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own => 200,
+            // 429 is the visitor's quota, 503 the site's capacity.
+            Self::RateLimited => 429,
+            Self::Queued
+            | Self::RoomFull
+            | Self::RoomHeld
+            | Self::LevelRefused
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::StreamsFull
+            | Self::Unavailable => 503,
+            Self::OriginUnreachable | Self::OriginFailed => 502,
+            Self::OriginTimeout => 504,
+            Self::BadRequest => 400,
+            Self::HeaderTooLarge => 431,
+            Self::BodyTooLarge => 413,
+            Self::RequestTimeout => 408,
+            Self::MethodRefused => 405,
+            Self::VersionRefused => 505,
+            Self::ExpectationFailed => 417,
+            Self::NotFound => 404,
+            // nginx's number for the log; never sent.
+            Self::ClientGone => 499,
+        }
+    }
+
+    /// The Proxy-Status error type (RFC 9209 §2.3), where the answer is an error of ours.
+    pub const fn proxy_error(self) -> Option<&'static str> {
+        match self {
+            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own | Self::ClientGone => None,
+            Self::RateLimited | Self::Queued | Self::RoomFull | Self::RoomHeld | Self::LevelRefused => {
+                Some("http_request_denied")
+            }
+            Self::QueueFull | Self::QueueTimeout | Self::StreamsFull => Some("connection_limit_reached"),
+            Self::OriginUnreachable => Some("destination_unavailable"),
+            Self::OriginTimeout => Some("http_response_timeout"),
+            Self::OriginFailed => Some("http_response_incomplete"),
+            Self::BadRequest
+            | Self::HeaderTooLarge
+            | Self::BodyTooLarge
+            | Self::RequestTimeout
+            | Self::MethodRefused
+            | Self::VersionRefused
+            | Self::ExpectationFailed
+            | Self::NotFound => Some("http_request_error"),
+            Self::Unavailable => Some("proxy_internal_response"),
+        }
+    }
+
+    /// One sentence for the person who reads the answer.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own => "",
+            Self::RateLimited => "Too many requests from your address; please slow down.",
+            Self::Queued => "The site is very busy. You are in the queue and keep your place.",
+            Self::RoomFull => "The queue is full. Please come back a little later.",
+            Self::RoomHeld => "The site is taking a short break. You keep your place.",
+            Self::LevelRefused => "This part of the site is switched off while it is very busy.",
+            Self::QueueFull | Self::QueueTimeout | Self::StreamsFull => {
+                "The site is very busy. Please try again in a moment."
+            }
+            Self::OriginUnreachable => "The site can't be reached at the moment. Please try again shortly.",
+            Self::OriginTimeout => "The site took too long to answer. Please try again shortly.",
+            Self::OriginFailed => "The site's answer broke off. Please try again shortly.",
+            Self::BadRequest => "The request is malformed.",
+            Self::HeaderTooLarge => "The request's header is too large. Clearing this site's cookies may help.",
+            Self::BodyTooLarge => "What was sent is larger than this site accepts.",
+            Self::RequestTimeout => "The request took too long to arrive.",
+            Self::MethodRefused => "This method is not available here.",
+            Self::VersionRefused => "This version of HTTP is not spoken here.",
+            Self::ExpectationFailed => "The request expects something that is not offered here.",
+            Self::NotFound => "There is nothing here.",
+            Self::Unavailable => "The site is restarting. Please try again in a moment.",
+            Self::ClientGone => "The client left.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_label_and_a_place_in_all() {
+        let labels: std::collections::HashSet<_> = Reason::ALL.iter().map(|r| r.label()).collect();
+        assert_eq!(labels.len(), Reason::ALL.len());
+        for (i, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, i, "{reason:?} is listed out of order");
+        }
+    }
+
+    #[test]
+    fn an_error_of_ours_says_so_in_its_status_and_to_the_reader() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.proxy_error().is_some(), reason.status() >= 400 && reason.status() != 499, "{reason:?}");
+            assert_eq!(reason.detail().is_empty(), reason.status() == 200, "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The policy: what a person wrote, as one immutable value that cannot be wrong.
+//!
+//! [`file`] turns the TOML text into a [`Policy`] or into diagnostics, all at once; nothing after
+//! it validates again. Named things are referred to by index ([`OriginId`] and its kin): a
+//! reference that exists is a reference that holds. A reload makes a new `Policy`; a request keeps
+//! the one it began with.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Index into [`Policy::origins`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginId(pub usize);
+/// Index into [`Policy::rate_limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimitId(pub usize);
+/// Index into [`Policy::waiting_rooms`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingRoomId(pub usize);
+/// Index into [`Policy::caches`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheId(pub usize);
+/// Index into [`Policy::routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteId(pub usize);
+
+/// The whole policy file. Paths in it are absolute or relative to the working directory: those
+/// the file gave relative to itself are joined already.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub edge: Edge,
+    pub admin: Admin,
+    /// `keys.file`: signs tickets and sessions; made on first run.
+    pub keys_file: PathBuf,
+    /// `state.dir`: what survives a restart.
+    pub state_dir: PathBuf,
+    pub tls: Vec<Tls>,
+    pub origins: Vec<Origin>,
+    pub rate_limits: Vec<RateLimit>,
+    pub waiting_rooms: Vec<WaitingRoom>,
+    pub caches: Vec<Cache>,
+    /// `cache_store.memory`, bytes, over all caches.
+    pub cache_memory: u64,
+    /// `snapshot.dir`: a directory of files served where a level says `snapshot`.
+    pub snapshot_dir: Option<PathBuf>,
+    pub level: LevelPolicy,
+    /// In the file's order: the first that matches wins. The last one made by the loader matches
+    /// everything if the file gave no such route.
+    pub routes: Vec<Route>,
+    pub log: Log,
+}
+
+/// `[edge]`: where visitors arrive.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    pub listen: Vec<Listen>,
+    /// Worker threads; the loader has turned 0 into the number of cores.
+    pub threads: NonZeroUsize,
+    /// Whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub max_connections: NonZeroUsize,
+    pub max_connections_per_client: NonZeroUsize,
+    /// For the whole request head, from its first byte.
+    pub header_timeout: Duration,
+    /// Without progress while a body is read.
+    pub body_timeout: Duration,
+    /// Bytes per second a body must bring while its request holds a place at the origin.
+    pub body_min_rate: u64,
+    pub idle_timeout: Duration,
+    /// Bytes.
+    pub max_header_size: usize,
+    /// Bytes; a route may set its own.
+    pub max_body_size: u64,
+    /// Bytes; a body up to this size is read before a place at the origin is taken.
+    pub buffer_body: usize,
+}
+
+/// One of `edge.listen`.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Index into [`Policy::tls`]; none: plain HTTP.
+    pub tls: Option<usize>,
+}
+
+/// `[tls.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub name: String,
+    /// At least one; the first answers a client that names no host or an unknown one.
+    pub certificates: Vec<Certificate>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Loopback until tokens are built.
+    pub listen: SocketAddr,
+}
+
+/// `[origin.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub name: String,
+    pub server: Server,
+    pub connect_timeout: Duration,
+    /// To the first byte of the answer; a route may set its own.
+    pub response_timeout: Duration,
+    /// How long an unused upstream connection is kept.
+    pub idle_timeout: Duration,
+    pub health: Option<Health>,
+    pub host_header: HostHeader,
+    pub concurrency: Concurrency,
+}
+
+/// Where an origin's server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub tls: bool,
+    /// A name or an IP address, without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+/// `origin.NAME.health`: GET `path` each `every`.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub path: String,
+    pub every: Duration,
+}
+
+/// `origin.NAME.host_header`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// As the visitor sent it.
+    Pass,
+    Fixed(String),
+}
+
+/// `[origin.NAME.concurrency]`, mode `fixed`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Requests in flight at the origin at most.
+    pub limit: NonZeroUsize,
+    /// Requests that may wait for a place, already multiplied out.
+    pub queue: usize,
+    /// How long one waits.
+    pub patience: Duration,
+    /// Upgrades and event streams, which hold no place.
+    pub max_streams: usize,
+}
+
+/// What a rate limit counts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateKey {
+    /// The client's address.
+    ClientIp,
+    /// Its /24 (IPv4) or /64 (IPv6).
+    ClientNet,
+}
+
+/// `count` per `period`, as in `"20/s"`, `"120/min"`, `"500/h"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub count: NonZeroU32,
+    pub period: Duration,
+}
+
+/// `[rate_limit.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    pub name: String,
+    pub key: RateKey,
+    pub quota: Quota,
+    pub burst: NonZeroU32,
+    pub max_keys: NonZeroUsize,
+}
+
+/// `[waiting_room.NAME]`, order `fifo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingRoom {
+    pub name: String,
+    /// Visitors inside at once.
+    pub capacity: NonZeroU32,
+    /// New visitors at most, evenly spaced; none: as fast as places come free.
+    pub admit: Option<Quota>,
+    /// A session without a request for so long ends.
+    pub session_idle: Duration,
+    /// A session ends after so long in any case.
+    pub session_max: Duration,
+    /// How long an admitted visitor has to come.
+    pub claim: Duration,
+    /// How long a place is kept for someone who is not polling.
+    pub place_hold: Duration,
+    /// Visitors queued at most; beyond it the answer is: full, come back.
+    pub max_queue: NonZeroU64,
+}
+
+/// `cache.NAME.ttl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// Only the freshness the origin gives.
+    Origin,
+    /// For answers whose origin gives none (or for all: [`Cache::override_origin`]).
+    Fixed(Duration),
+}
+
+/// `[cache.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub name: String,
+    pub ttl: Ttl,
+    /// `override`: `ttl` wins over what the origin says.
+    pub override_origin: bool,
+    pub stale_while_revalidate: Duration,
+    pub stale_if_error: Duration,
+    /// Patterns (`*` at the end or inside) of cookie names that make nobody personal; Seawall's
+    /// own and the well-known analytics cookies are in it already.
+    pub ignore_cookies: Vec<String>,
+    pub strip_set_cookie: bool,
+    /// Patterns of query parameters left out of the key.
+    pub ignore_query: Vec<String>,
+    /// Bytes.
+    pub max_object: usize,
+}
+
+/// `[level]`.
+#[derive(Clone, Debug)]
+pub struct LevelPolicy {
+    /// Field that tells the origin the level with every request.
+    pub header: Option<String>,
+    /// `static.enter.unreachable`: the origin not reached for so long.
+    pub unreachable: Duration,
+    /// `static.leave.probes`: good probes in a row, and then
+    pub probes: u32,
+    /// `static.leave.for`: still good for so long.
+    pub probes_for: Duration,
+}
+
+/// The four levels of service, from all to the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    #[default]
+    Normal,
+    Elevated,
+    Degraded,
+    Static,
+}
+
+impl Level {
+    /// From the best to the worst.
+    pub const ALL: [Self; 4] = [Self::Normal, Self::Elevated, Self::Degraded, Self::Static];
+
+    /// As the policy writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Elevated => "elevated",
+            Self::Degraded => "degraded",
+            Self::Static => "static",
+        }
+    }
+}
+
+/// What a route does at a level (`at.LEVEL`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The whole way to the origin.
+    #[default]
+    Pass,
+    /// Any copy held, however old; without one, on to the origin.
+    Stale,
+    /// The file of the snapshot; without one, an honest 503.
+    Snapshot,
+    /// Everyone is held in the waiting room.
+    Wait,
+    /// An honest 503.
+    Refuse,
+    /// `static` where nothing is named: reads take the newest copy held, the rest a 503.
+    Newest,
+}
+
+/// `[[route]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub name: String,
+    pub matcher: Matcher,
+    pub origin: OriginId,
+    pub rate_limits: Vec<RateLimitId>,
+    pub waiting_room: Option<WaitingRoomId>,
+    pub cache: Option<CacheId>,
+    /// By [`Level`] (`mode[level as usize]`), inheritance already worked out.
+    pub mode: [Mode; 4],
+    pub response_timeout: Option<Duration>,
+    /// Bytes; the route's own or the edge's.
+    pub max_body_size: u64,
+    /// `answers = "json"`: Seawall's own answers are JSON here, whatever the client accepts.
+    pub answers_json: bool,
+}
+
+/// Which requests a route takes: all that is set must hold; of a list, one.
+#[derive(Clone, Debug, Default)]
+pub struct Matcher {
+    /// Lower case; `*.example.com` takes any label before it. Empty: any.
+    pub hosts: Vec<String>,
+    /// Empty: any.
+    pub paths: Vec<PathPattern>,
+    /// Upper case. Empty: any.
+    pub methods: Vec<String>,
+    /// Parameter name and a pattern for its value (`*`: any).
+    pub query: Vec<(String, String)>,
+    /// Field name (lower case) and a pattern for its value.
+    pub headers: Vec<(String, String)>,
+    /// Cookie name and a pattern for its value.
+    pub cookies: Vec<(String, String)>,
+}
+
+/// A path as a route writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathPattern {
+    /// `/login`: this path alone.
+    Exact(String),
+    /// `/cart/**`: `/cart` (kept here, without the slash) and all below it. `/**` is kept as "".
+    Below(String),
+    /// Anything else with a `*` in it; `*` stays within a segment, `**` crosses them.
+    Glob(String),
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub format: LogFormat,
+    pub access: AccessLog,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// `log.access`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+/// The network a client is counted in: /24 for IPv4, /64 for IPv6.
+pub fn client_net(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            IpAddr::from([a, b, c, 0])
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
