@@ -63,11 +63,13 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that begins now.
+    #[expect(clippy::disallowed_methods, reason = "the one place where clocks are read")]
     pub fn start() -> Self {
         Self { start: Instant::now() }
     }
 
     /// This moment.
+    #[expect(clippy::disallowed_methods, reason = "the one place where clocks are read")]
     pub fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { mono: self.mono(), unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }

@@ -1,9 +1,12 @@
 //! The policy: what a person wrote, as one immutable value that cannot be wrong.
 //!
-//! [`file`] turns the TOML text into a [`Policy`] or into diagnostics, all at once; nothing after
+//! [`mod@file`] turns the TOML text into a [`Policy`] or into diagnostics, all at once; nothing after
 //! it validates again. Named things are referred to by index ([`OriginId`] and its kin): a
 //! reference that exists is a reference that holds. A reload makes a new `Policy`; a request keeps
 //! the one it began with.
+
+pub mod diagnose;
+pub mod file;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -115,7 +118,7 @@ pub struct Origin {
     pub name: String,
     pub server: Server,
     pub connect_timeout: Duration,
-    /// To the first byte of the answer; a route may set its own.
+    /// To the first byte of the answer, and between its bytes; a route may set its own.
     pub response_timeout: Duration,
     /// How long an unused upstream connection is kept.
     pub idle_timeout: Duration,
@@ -225,8 +228,8 @@ pub struct Cache {
     pub override_origin: bool,
     pub stale_while_revalidate: Duration,
     pub stale_if_error: Duration,
-    /// Patterns (`*` at the end or inside) of cookie names that make nobody personal; Seawall's
-    /// own and the well-known analytics cookies are in it already.
+    /// Patterns (`*` at the end or inside) of cookie names that make nobody personal, beside
+    /// Seawall's own and the well-known analytics cookies, which never do.
     pub ignore_cookies: Vec<String>,
     pub strip_set_cookie: bool,
     /// Patterns of query parameters left out of the key.
@@ -282,7 +285,7 @@ pub enum Mode {
     Pass,
     /// Any copy held, however old; without one, on to the origin.
     Stale,
-    /// The file of the snapshot; without one, an honest 503.
+    /// The newest copy held: a cached one, else the snapshot's file; without one, an honest 503.
     Snapshot,
     /// Everyone is held in the waiting room.
     Wait,
@@ -319,7 +322,8 @@ pub struct Matcher {
     pub paths: Vec<PathPattern>,
     /// Upper case. Empty: any.
     pub methods: Vec<String>,
-    /// Parameter name and a pattern for its value (`*`: any).
+    /// Parameter name and a pattern for its value (`*`: any). Patterns of one name stand together:
+    /// one of them must match, here and in the next two.
     pub query: Vec<(String, String)>,
     /// Field name (lower case) and a pattern for its value.
     pub headers: Vec<(String, String)>,

@@ -17,7 +17,7 @@ pub enum Reason {
     Stale,
     /// A file of the snapshot answered.
     Snapshot,
-    /// Seawall's own pages: live, room polls that end in admission.
+    /// Seawall's own URLs: live, polls of a room.
     Own,
     /// Over a rate limit.
     RateLimited,
@@ -57,15 +57,13 @@ pub enum Reason {
     ExpectationFailed,
     /// A path below `/.seawall/` that does not exist.
     NotFound,
-    /// Seawall is shutting down, or at its own limits.
-    Unavailable,
     /// The client left before it was answered.
     ClientGone,
 }
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 26] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -91,7 +89,6 @@ impl Reason {
         Self::VersionRefused,
         Self::ExpectationFailed,
         Self::NotFound,
-        Self::Unavailable,
         Self::ClientGone,
     ];
 
@@ -123,7 +120,6 @@ impl Reason {
             Self::VersionRefused => "version_refused",
             Self::ExpectationFailed => "expectation_failed",
             Self::NotFound => "not_found",
-            Self::Unavailable => "unavailable",
             Self::ClientGone => "client_gone",
         }
     }
@@ -140,8 +136,7 @@ impl Reason {
             | Self::LevelRefused
             | Self::QueueFull
             | Self::QueueTimeout
-            | Self::StreamsFull
-            | Self::Unavailable => 503,
+            | Self::StreamsFull => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
             Self::OriginTimeout => 504,
             Self::BadRequest => 400,
@@ -176,7 +171,6 @@ impl Reason {
             | Self::VersionRefused
             | Self::ExpectationFailed
             | Self::NotFound => Some("http_request_error"),
-            Self::Unavailable => Some("proxy_internal_response"),
         }
     }
 
@@ -203,7 +197,6 @@ impl Reason {
             Self::VersionRefused => "This version of HTTP is not spoken here.",
             Self::ExpectationFailed => "The request expects something that is not offered here.",
             Self::NotFound => "There is nothing here.",
-            Self::Unavailable => "The site is restarting. Please try again in a moment.",
             Self::ClientGone => "The client left.",
         }
     }

@@ -20,6 +20,17 @@ pub enum Scheme {
     Https,
 }
 
+impl Version {
+    /// As the log writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+}
+
 impl Scheme {
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,6 +103,19 @@ impl<'a> View<'a> {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
             _ => self.host,
         }
+    }
+
+    /// Path and query, as they came.
+    pub fn target(&self) -> String {
+        match self.query {
+            Some(query) => format!("{}?{query}", self.raw_path),
+            None => self.raw_path.to_owned(),
+        }
+    }
+
+    /// [`View::field`], or nothing where nobody wants to know.
+    pub fn field_if(&self, wanted: bool, name: &str) -> &'a str {
+        if wanted { self.field(name).unwrap_or_default() } else { "" }
     }
 
     /// GET or HEAD: what a copy may answer.

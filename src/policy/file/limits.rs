@@ -1,0 +1,231 @@
+//! `[rate_limit.NAME]`, `[waiting_room.NAME]`, `[cache.NAME]` and `[cache_store]`.
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::time::Duration;
+
+use super::Named;
+use super::reader::{Problem, Table, Value};
+use super::values::{duration, duration_not_zero, quota, size};
+use crate::policy::{Cache, Quota, RateKey, RateLimit, Ttl, WaitingRoom};
+
+const MAX_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999_999);
+const MAX_QUEUE: NonZeroU64 = NonZeroU64::MIN.saturating_add(9_999_999);
+const MAX_OBJECT: usize = 8 << 20;
+const CACHE_MEMORY: u64 = 512 << 20;
+/// Keys a limit may hold, visitors a room may queue: what one machine's memory can carry.
+const ENTRIES_MAX: u64 = 100_000_000;
+
+/// `[rate_limit.NAME]`.
+pub(super) fn rate_limits(root: &mut Table<'_>) -> Named<RateLimit> {
+    Named::read(root, "rate_limit", |name, mut table| {
+        let key = table.require("key", "what is counted by", "key = \"client_ip\"").and_then(|v| rate_key(&v));
+        let quota_value = table.require("quota", "how many requests in which time", "quota = \"20/s\"");
+        let quota = quota_value.and_then(|v| v.parse("a quota such as \"20/s\"", quota));
+        let burst = table.take("burst").map(|v| v.integer(1, u32::MAX.into()).and_then(narrow));
+        let max_keys = table.read("max_keys", MAX_KEYS, |v| v.integer(1, ENTRIES_MAX).and_then(size_of));
+        if let Some(value) = table.take("scope") {
+            scope(&value);
+        }
+        table.finish();
+        let quota = quota?;
+        Some(RateLimit { name, key: key?, quota, burst: burst.unwrap_or(Some(quota.count))?, max_keys })
+    })
+}
+
+fn rate_key(value: &Value<'_>) -> Option<RateKey> {
+    const INSTEAD: &str = "write key = \"client_ip\" or key = \"client_net\"";
+    let mut keys = value.one_or_many().into_iter();
+    let Some(first) = keys.next() else {
+        value.wrong(Problem::new("expected what to count by").help(INSTEAD));
+        return None;
+    };
+    if keys.next().is_some() {
+        value.unbuilt("a pair of keys", INSTEAD);
+        return None;
+    }
+    let text = first.string("\"client_ip\" or \"client_net\"")?;
+    let kind = text.split_once(':').map_or(text, |(kind, _)| kind);
+    match (text, kind) {
+        ("client_ip", _) => return Some(RateKey::ClientIp),
+        ("client_net", _) => return Some(RateKey::ClientNet),
+        ("visitor" | "path" | "host", _) | (_, "header" | "cookie" | "query") => {
+            first.unbuilt(&format!("counting by \"{text}\""), INSTEAD);
+        }
+        _ => {
+            let problem = Problem::new("expected \"client_ip\" or \"client_net\"");
+            first.wrong(match super::nearest(text, ["client_ip", "client_net"]) {
+                Some(near) => problem.help(format!("did you mean \"{near}\"?")),
+                None => problem.help(INSTEAD),
+            });
+        }
+    }
+    None
+}
+
+fn scope(value: &Value<'_>) {
+    match value.string("\"node\"") {
+        None | Some("node") => {}
+        Some("cluster") => value.unbuilt("scope \"cluster\"", "write scope = \"node\", or leave it out"),
+        Some(_) => value.wrong(Problem::new("expected \"node\" (\"cluster\" is not built yet)")),
+    }
+}
+
+/// `[waiting_room.NAME]`.
+pub(super) fn waiting_rooms(root: &mut Table<'_>) -> Named<WaitingRoom> {
+    Named::read(root, "waiting_room", |name, mut table| {
+        let capacity = table.require("capacity", "how many visitors may be inside at once", "capacity = 500");
+        let capacity = capacity.and_then(|v| v.integer(1, u32::MAX.into())).and_then(narrow);
+        let admit = table.take("admit").and_then(|v| admit(&v));
+        if let Some(value) = table.take("order") {
+            order(&value);
+        }
+        let (session_idle, session_max) = session(table.take_table("session"));
+        let time = |table: &mut Table<'_>, key, default| {
+            table.read(key, Duration::from_secs(default), |v| v.parse("a duration", duration_not_zero))
+        };
+        let claim = time(&mut table, "claim", 180);
+        let place_hold = time(&mut table, "place_hold", 3 * 3600);
+        let max_queue = table.read("max_queue", MAX_QUEUE, |v| v.integer(1, ENTRIES_MAX).and_then(NonZeroU64::new));
+        table.finish();
+        Some(WaitingRoom { name, capacity: capacity?, admit, session_idle, session_max, claim, place_hold, max_queue })
+    })
+}
+
+fn admit(value: &Value<'_>) -> Option<Quota> {
+    if value.as_str() == Some("auto") {
+        value.unbuilt(
+            "admit = \"auto\"",
+            "write a quota such as \"120/min\", or leave it out: as fast as places come free",
+        );
+        return None;
+    }
+    value.parse("a quota such as \"120/min\"", quota)
+}
+
+fn order(value: &Value<'_>) {
+    match value.string("\"fifo\"") {
+        None | Some("fifo") => {}
+        Some("lottery") => value.unbuilt("order \"lottery\"", "write order = \"fifo\", or leave it out"),
+        Some(_) => value.wrong(Problem::new("expected \"fifo\" (\"lottery\" is not built yet)")),
+    }
+}
+
+/// A session's idle and longest time. An idle time left out is never longer than `max`.
+fn session(table: Option<Table<'_>>) -> (Duration, Duration) {
+    const IDLE: Duration = Duration::from_secs(600);
+    const MAX: Duration = Duration::from_secs(3600);
+    let Some(mut table) = table else { return (IDLE, MAX) };
+    let idle_value = table.take("idle");
+    let idle = idle_value.as_ref().and_then(|v| v.parse("a duration", duration_not_zero));
+    let max_given = table.take("max").and_then(|v| v.parse("a duration", duration_not_zero));
+    let max = max_given.unwrap_or(MAX);
+    if let (Some(value), true) = (idle_value, idle.is_some_and(|idle| idle > max)) {
+        let help =
+            if max_given.is_some() { "make idle shorter or max longer" } else { "max is \"1h\" where it is left out" };
+        value.wrong(Problem::new("longer than session.max, so it would never count").help(help));
+    }
+    table.finish();
+    (idle.unwrap_or(IDLE.min(max)), max)
+}
+
+/// `cache_store.memory`.
+pub(super) fn cache_memory(root: &mut Table<'_>) -> u64 {
+    let Some(mut table) = root.take_table("cache_store") else { return CACHE_MEMORY };
+    let memory = table.read("memory", CACHE_MEMORY, |value| {
+        let bytes = value.parse("a size such as \"512MiB\"", size)?;
+        if bytes < 1 << 20 {
+            value.wrong(Problem::new("expected at least \"1MiB\""));
+        }
+        Some(bytes)
+    });
+    table.finish();
+    memory
+}
+
+/// `[cache.NAME]`.
+pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
+    Named::read(root, "cache", |name, mut table| {
+        let ttl = table.read("ttl", Ttl::Origin, ttl);
+        let override_value = table.take("override");
+        let override_origin = override_value.as_ref().and_then(Value::bool).unwrap_or(false);
+        if let (Some(value), true, Ttl::Origin) = (override_value, override_origin, ttl) {
+            value.wrong(Problem::new("there is no ttl to override the origin with").help("add: ttl = \"1s\""));
+        }
+        let time = |table: &mut Table<'_>, key, default| {
+            table.read(key, Duration::from_secs(default), |v| v.parse("a duration", duration))
+        };
+        let stale_while_revalidate = time(&mut table, "stale_while_revalidate", 0);
+        let stale_if_error = time(&mut table, "stale_if_error", 86400);
+        let ignore_cookies = patterns(table.take("ignore_cookies"));
+        let strip_set_cookie = table.read("strip_set_cookie", false, Value::bool);
+        let ignore_query = patterns(table.take("ignore_query"));
+        let default = max_object_default(memory);
+        let max_object = table.read("max_object", default, |value| max_object(value, memory));
+        table.finish();
+        Some(Cache {
+            name,
+            ttl,
+            override_origin,
+            stale_while_revalidate,
+            stale_if_error,
+            ignore_cookies,
+            strip_set_cookie,
+            ignore_query,
+            max_object,
+        })
+    })
+}
+
+/// The cache of the route that stands for a policy without routes: what the origin itself allows.
+pub(super) fn implicit_cache(name: &str, memory: u64) -> Cache {
+    Cache {
+        name: name.to_owned(),
+        ttl: Ttl::Origin,
+        override_origin: false,
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::from_secs(86400),
+        ignore_cookies: Vec::new(),
+        strip_set_cookie: false,
+        ignore_query: Vec::new(),
+        max_object: max_object_default(memory),
+    }
+}
+
+fn ttl(value: &Value<'_>) -> Option<Ttl> {
+    if value.as_str() == Some("origin") {
+        return Some(Ttl::Origin);
+    }
+    value.parse("a duration or \"origin\"", duration_not_zero).map(Ttl::Fixed)
+}
+
+fn max_object(value: &Value<'_>, memory: u64) -> Option<usize> {
+    let bytes = value.parse("a size such as \"8MiB\"", size)?;
+    if bytes == 0 || bytes > memory {
+        let label = format!("expected something between 1B and cache_store.memory ({} MiB)", memory >> 20);
+        value.wrong(Problem::new(label));
+    }
+    bytes.try_into().ok()
+}
+
+fn max_object_default(memory: u64) -> usize {
+    usize::try_from(memory).unwrap_or(MAX_OBJECT).min(MAX_OBJECT)
+}
+
+fn patterns(value: Option<Value<'_>>) -> Vec<String> {
+    let Some(value) = value else { return Vec::new() };
+    let read = |v: Value<'_>| {
+        v.parse("a name, with `*` for any letters", |text| match text {
+            "" => Err(Problem::new("expected a name, with `*` for any letters")),
+            _ => Ok(text.to_owned()),
+        })
+    };
+    value.one_or_many().into_iter().filter_map(read).collect()
+}
+
+fn narrow(n: u64) -> Option<NonZeroU32> {
+    u32::try_from(n).ok().and_then(NonZeroU32::new)
+}
+
+fn size_of(n: u64) -> Option<NonZeroUsize> {
+    usize::try_from(n).ok().and_then(NonZeroUsize::new)
+}

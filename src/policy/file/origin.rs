@@ -1,0 +1,166 @@
+//! `[origin.NAME]`.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::address::{is_host, server};
+use super::reader::{Problem, Table, Value};
+use super::values::{duration, duration_not_zero};
+use super::{Named, route};
+use crate::policy::{Concurrency, Health, HostHeader, Origin, Server};
+
+/// More in flight, in the queue or as streams than one node can hold.
+const IN_FLIGHT_MAX: u64 = 1_000_000;
+
+pub(super) fn read(root: &mut Table<'_>) -> Named<Origin> {
+    let found_before = root.report.len();
+    let origins = Named::read(root, "origin", one);
+    if origins.items.is_empty() && root.report.len() == found_before {
+        let message = "there is no origin: nothing to protect";
+        let help = "add:\n[origin.shop]\nservers = [\"127.0.0.1:9000\"]\n\n[origin.shop.concurrency]\nmode = \"fixed\"\nlimit = 40";
+        root.report.add(root.error(message).help(help));
+    }
+    origins
+}
+
+fn one(name: String, mut table: Table<'_>) -> Option<Origin> {
+    let server = servers(&mut table);
+    let seconds = |table: &mut Table<'_>, key, default| {
+        table.read(key, Duration::from_secs(default), |v| v.parse("a duration", duration_not_zero))
+    };
+    let connect_timeout = seconds(&mut table, "connect_timeout", 1);
+    let response_timeout = seconds(&mut table, "response_timeout", 10);
+    let idle_timeout = seconds(&mut table, "idle_timeout", 60);
+    let health = table.take_table("health").and_then(health);
+    let host_header = table.read("host_header", HostHeader::Pass, host_header);
+    let concurrency = concurrency(&mut table, &name);
+    table.finish();
+    Some(Origin {
+        name,
+        server: server?,
+        connect_timeout,
+        response_timeout,
+        idle_timeout,
+        health,
+        host_header,
+        concurrency: concurrency?,
+    })
+}
+
+fn servers(table: &mut Table<'_>) -> Option<Server> {
+    let value = table.require("servers", "where the origin is", "servers = [\"127.0.0.1:9000\"]")?;
+    let mut servers = value.one_or_many().into_iter();
+    let Some(first) = servers.next() else {
+        value.wrong(Problem::new("expected one server, such as \"127.0.0.1:9000\""));
+        return None;
+    };
+    if let Some(second) = servers.next() {
+        second.unbuilt("balancing over several servers", "write one server; put a balancer in front of several");
+    }
+    first.parse("a server such as \"127.0.0.1:9000\"", server)
+}
+
+fn health(mut table: Table<'_>) -> Option<Health> {
+    let path = table.require("path", "what to ask the origin for", "path = \"/healthz\"");
+    let path = path.and_then(|v| v.parse("a path such as \"/healthz\"", route::origin_path));
+    let every = table.read("every", Duration::from_secs(2), |v| v.parse("a duration", duration_not_zero));
+    table.finish();
+    Some(Health { path: path?, every })
+}
+
+fn host_header(value: &Value<'_>) -> Option<HostHeader> {
+    value.parse("\"pass\" or a host", |text| {
+        let host = match text.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() => host,
+            _ => text,
+        };
+        match text {
+            "pass" => Ok(HostHeader::Pass),
+            _ if is_host(host) => Ok(HostHeader::Fixed(text.to_owned())),
+            _ => Err(Problem::new("expected \"pass\" or a host such as \"shop.internal\"")),
+        }
+    })
+}
+
+fn concurrency(origin: &mut Table<'_>, name: &str) -> Option<Concurrency> {
+    let Some(value) = origin.take("concurrency") else {
+        let message =
+            format!("origin `{name}` has no concurrency limit, and finding one (\"adaptive\") is not built yet");
+        let help = format!(
+            "add:\n[origin.{name}.concurrency]\nmode = \"fixed\"\nlimit = 40   # requests in flight that it carries"
+        );
+        origin.report.add(origin.error(message).label("nothing limits what it gets").help(help));
+        return None;
+    };
+    let mut table = value.table()?;
+    let fixed = match table.require("mode", "adaptive, the design's default, is not built yet", "mode = \"fixed\"") {
+        None => false,
+        Some(value) => match value.string("\"fixed\"")? {
+            "fixed" => true,
+            "adaptive" => {
+                value.unbuilt(
+                    "mode \"adaptive\"",
+                    "write mode = \"fixed\" and limit = 40 (requests in flight that it carries)",
+                );
+                false
+            }
+            _ => {
+                value.wrong(Problem::new("expected \"fixed\" (\"adaptive\" is not built yet)"));
+                false
+            }
+        },
+    };
+    // Without a usable mode, a missing limit is not a second mistake.
+    let limit = if fixed {
+        table.require("limit", "how many requests in flight the origin carries", "limit = 40")
+    } else {
+        table.take("limit")
+    };
+    let limit = limit.and_then(|v| v.integer(1, IN_FLIGHT_MAX)).and_then(non_zero);
+    let queue = table.take("queue");
+    let queue = queue.map_or(Some(Queue::Times(3)), |v| queue_length(&v));
+    let patience = table.read("patience", Duration::from_secs(1), patience);
+    let max_streams = table.read("max_streams", 1000, |v| v.integer(0, IN_FLIGHT_MAX).and_then(|n| n.try_into().ok()));
+    table.finish();
+    let limit = limit.filter(|_| fixed)?;
+    let queue = match queue? {
+        Queue::Times(n) => limit.get().saturating_mul(n),
+        Queue::Places(n) => n,
+    };
+    Some(Concurrency { limit, queue, patience, max_streams })
+}
+
+enum Queue {
+    /// Of the limit.
+    Times(usize),
+    Places(usize),
+}
+
+fn queue_length(value: &Value<'_>) -> Option<Queue> {
+    if value.as_str().is_none() {
+        return value.integer(0, IN_FLIGHT_MAX).and_then(|n| n.try_into().ok()).map(Queue::Places);
+    }
+    value.parse("a number or a multiple of the limit", |text| {
+        let times = text.strip_suffix('x').and_then(|n| n.parse().ok()).filter(|n| *n <= 1000);
+        times.map(Queue::Times).ok_or_else(|| {
+            let problem = Problem::new("expected a multiple of the limit such as \"3x\", or a whole number");
+            if text.parse::<u32>().is_ok() { problem.help(format!("write {text} or \"{text}x\"")) } else { problem }
+        })
+    })
+}
+
+/// One duration, or a table of which `normal` is built. Zero: who finds no place is refused.
+fn patience(value: &Value<'_>) -> Option<Duration> {
+    if !value.is_table() {
+        return value.parse("a duration", duration);
+    }
+    let mut table = value.table()?;
+    let normal = table.require("normal", "how long a request waits for a place", "normal = \"1s\"");
+    let normal = normal.and_then(|v| v.parse("a duration", duration));
+    table.finish();
+    normal
+}
+
+fn non_zero(n: u64) -> Option<NonZeroUsize> {
+    usize::try_from(n).ok().and_then(NonZeroUsize::new)
+}

@@ -1,0 +1,78 @@
+//! Files around a policy: the policy itself, lists of networks, certificates, the snapshot.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
+
+use std::path::Path;
+
+use seawall::policy::diagnose::Severity;
+use seawall::policy::file;
+
+const MINIMAL: &str = "[edge]\nlisten = [\"127.0.0.1:8080\"]\n[origin.shop]\nservers = [\"127.0.0.1:9000\"]\nconcurrency = { mode = \"fixed\", limit = 4 }\n";
+
+#[test]
+fn a_bad_line_in_a_list_of_networks_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("cdn.txt"), "# the CDN\n10.0.0.0/8 # all\n\n10.0.0.0/33\nfd00::/8\n").unwrap();
+    let text = MINIMAL.replace("[origin", "trusted_proxies = \"file:cdn.txt\"\n[origin");
+    let loaded = file::parse(&text, dir.path());
+    assert_eq!(loaded.diagnostics.len(), 1, "{:?}", loaded.diagnostics);
+    assert!(loaded.diagnostics[0].message.contains("cdn.txt, line 4: `10.0.0.0/33`"), "{:?}", loaded.diagnostics);
+}
+
+#[test]
+fn files_that_cannot_be_read_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let why = |path: &Path| file::load(path).unwrap_err().to_string();
+    assert!(why(dir.path()).contains("it is a directory"));
+    assert!(why(&dir.path().join("none.toml")).contains("none.toml: no such file"));
+    let latin = dir.path().join("latin.toml");
+    std::fs::write(&latin, b"[edge]\n# caf\xe9\n").unwrap();
+    assert!(why(&latin).contains("not UTF-8 text (byte 12)"));
+    let huge = dir.path().join("huge.toml");
+    std::fs::write(&huge, vec![b'#'; (4 << 20) + 1]).unwrap();
+    assert!(why(&huge).contains("larger than 4096 KiB"));
+}
+
+#[test]
+fn files_the_policy_names_must_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("shop.key"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let text = format!(
+        "{MINIMAL}[snapshot]\n[tls.public]\ncertificates = [\n  {{ cert = \"shop.pem\", key = \"shop.key\" }},\n  \
+         {{ cert = \"shop.key\", key = \"shop.key\" }},\n]\n"
+    );
+    let loaded = file::parse(&text, dir.path());
+    assert!(loaded.policy.is_some(), "{:?}", loaded.diagnostics);
+    let missing = file::missing_files(&loaded.files);
+    let told: Vec<_> = missing.iter().map(|d| (d.severity, d.message.as_str())).collect();
+    assert!(
+        matches!(told.as_slice(), [(Severity::Error, gone), (Severity::Error, swapped), (Severity::Warning, snapshot)]
+            if gone.ends_with("shop.pem cannot be read: no such file")
+                && swapped.ends_with("shop.key holds no certificate")
+                && snapshot.ends_with("is no directory")),
+        "{told:#?}"
+    );
+}
+
+proptest::proptest! {
+    /// Lines lost, doubled or cut: a policy or errors come out, never a panic and never neither.
+    #[test]
+    fn no_damage_to_a_policy_is_overlooked_or_fatal(seed in proptest::collection::vec((0usize..120, 0usize..40, 0u8..4), 1..6)) {
+        for text in [include_str!("../config/tickets.toml"), include_str!("../config/shop-drop.toml")] {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            for (line, column, kind) in &seed {
+                let at = line % lines.len();
+                match kind {
+                    0 => drop(lines.remove(at)),
+                    1 => lines.insert(at, lines[at].clone()),
+                    2 => lines[at] = lines[at].chars().take(*column).collect(),
+                    _ => lines[at] = lines[at].replace(['"', '='], "ü"),
+                }
+            }
+            let text = lines.join("\n");
+            let loaded = file::parse(&text, Path::new(""));
+            let errors = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+            assert_eq!(loaded.policy.is_none(), errors > 0, "{text}");
+        }
+    }
+}
