@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::panic, clippy::string_slice, clippy::disallowed_methods))]
 
 pub mod admission;
+pub mod cache;
 pub mod clock;
 pub mod level;
 pub mod pipeline;

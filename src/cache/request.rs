@@ -1,0 +1,189 @@
+//! Whether a request uses the cache.
+
+use crate::pipeline::view::{BodyKind, View};
+use crate::policy;
+
+use super::pattern;
+
+/// Cookies that make nobody personal: Seawall's own, and those that analytics set for themselves
+/// and no site reads to make a page.
+const IGNORED_COOKIES: [&str; 36] = [
+    "seawall_*",
+    "__Host-seawall*",
+    "_ga*",
+    "_gid",
+    "_gat*",
+    "_gcl*",
+    "_gac_*",
+    "_dc_gtm_*",
+    "__utm*",
+    "utm*",
+    "_fbp",
+    "_fbc",
+    "_hj*",
+    "_pk_*",
+    "mtm_*",
+    "amplitude*",
+    "AMP_*",
+    "mp_*",
+    "ajs_*",
+    "_clck",
+    "_clsk",
+    "_uetsid",
+    "_uetvid",
+    "_ttp",
+    "_tt_*",
+    "_pin_unauth",
+    "_scid*",
+    "_rdt_uuid",
+    "_hs*",
+    "__hs*",
+    "hubspotutk",
+    "__cf_bm",
+    "_vwo*",
+    "optimizelyEndUserId",
+    "OptanonConsent",
+    "OptanonAlertBoxClosed",
+];
+
+/// How a request uses the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Not at all.
+    Bypass(Bypass),
+    /// Nobody in particular asks: reads and fills. The fill must go to the origin *without* the
+    /// Cookie field: then its answer is nobody's.
+    Plain,
+    /// Someone asks: reads only entries that the origin calls public, and its own answer, asked for
+    /// with its cookies, may be kept only if the origin says so.
+    Personal,
+}
+
+/// Why a request does not use the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// Neither GET nor HEAD.
+    Method,
+    /// A body may change the answer, and is in no key.
+    Body,
+    /// RFC 9111 §3.5.
+    Authorization,
+    /// Parts are not kept.
+    Range,
+    /// A change of protocol.
+    Upgrade,
+}
+
+/// Says how a request uses its route's cache.
+pub fn lookup(view: &View<'_>, cache: &policy::Cache) -> Lookup {
+    if !view.is_read() {
+        return Lookup::Bypass(Bypass::Method);
+    }
+    if view.body != BodyKind::None {
+        return Lookup::Bypass(Bypass::Body);
+    }
+    let mut lookup = Lookup::Plain;
+    for field in view.fields {
+        if field.name.eq_ignore_ascii_case("authorization") {
+            return Lookup::Bypass(Bypass::Authorization);
+        }
+        if field.name.eq_ignore_ascii_case("range") {
+            return Lookup::Bypass(Bypass::Range);
+        }
+        if field.name.eq_ignore_ascii_case("upgrade") {
+            return Lookup::Bypass(Bypass::Upgrade);
+        }
+        if field.name.eq_ignore_ascii_case("cookie") && is_personal(field.value, cache) {
+            lookup = Lookup::Personal;
+        }
+    }
+    lookup
+}
+
+/// Read as bytes: a cookie without `=`, or one that is not UTF-8, is somebody's all the same.
+fn is_personal(cookies: &[u8], cache: &policy::Cache) -> bool {
+    cookies.split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).any(|pair| {
+        let name = pair.split(|b| *b == b'=').next().unwrap_or(pair).trim_ascii();
+        let known = IGNORED_COOKIES.iter().any(|pattern| pattern::matches(pattern, name));
+        !known && !cache.ignore_cookies.iter().any(|pattern| pattern::matches(pattern, name))
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pipeline::view::{Field, Scheme, Version};
+
+    /// A cache with a ttl of 1 s where the origin gives none.
+    pub(in crate::cache) fn cache() -> policy::Cache {
+        policy::Cache {
+            name: "page".into(),
+            ttl: policy::Ttl::Fixed(Duration::from_secs(1)),
+            override_origin: false,
+            stale_while_revalidate: Duration::from_secs(30),
+            stale_if_error: Duration::from_secs(86_400),
+            ignore_cookies: vec!["theme".into(), "ab_*".into()],
+            strip_set_cookie: false,
+            ignore_query: vec!["utm_*".into(), "fbclid".into()],
+            max_object: 1000,
+        }
+    }
+
+    /// GET https://a.example/
+    pub(in crate::cache) fn view<'a>(fields: &'a [Field<'a>]) -> View<'a> {
+        View {
+            method: "GET",
+            version: Version::Http11,
+            scheme: Scheme::Https,
+            host: "a.example",
+            path: "/",
+            raw_path: "/",
+            query: None,
+            fields,
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            body: BodyKind::None,
+        }
+    }
+
+    fn with(name: &str, value: &[u8]) -> Lookup {
+        lookup(&view(&[Field { name, value }]), &cache())
+    }
+
+    #[test]
+    fn only_reads_use_the_cache() {
+        assert_eq!(lookup(&view(&[]), &cache()), Lookup::Plain);
+        assert_eq!(lookup(&View { method: "HEAD", ..view(&[]) }, &cache()), Lookup::Plain);
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "PURGE", "get"] {
+            assert_eq!(lookup(&View { method, ..view(&[]) }, &cache()), Lookup::Bypass(Bypass::Method), "{method}");
+        }
+        let body = View { body: BodyKind::Length(1), ..view(&[]) };
+        assert_eq!(lookup(&body, &cache()), Lookup::Bypass(Bypass::Body));
+    }
+
+    #[test]
+    fn authorization_range_and_upgrade_bypass_it() {
+        assert_eq!(with("AUTHORIZATION", b"Basic x"), Lookup::Bypass(Bypass::Authorization), "RFC 9111 3.5");
+        assert_eq!(with("Range", b"bytes=0-1"), Lookup::Bypass(Bypass::Range));
+        assert_eq!(with("Upgrade", b"websocket"), Lookup::Bypass(Bypass::Upgrade));
+    }
+
+    #[test]
+    fn cookies_of_analytics_of_seawall_and_of_the_policy_make_nobody_personal() {
+        for cookies in ["_ga=1; _gid=2", "__Host-seawall_room=x", "seawall_s=1;_fbp=3", "theme=dark; ab_7", "", " ; "] {
+            assert_eq!(with("Cookie", cookies.as_bytes()), Lookup::Plain, "{cookies}");
+        }
+    }
+
+    #[test]
+    fn any_other_cookie_is_somebodys() {
+        for cookies in [&b"session=1"[..], b"_ga=1; PHPSESSID=x", b"session", b"=x", b"\xff=1", b"_GID=1", b"themes=1"]
+        {
+            assert_eq!(with("cookie", cookies), Lookup::Personal, "{cookies:?}");
+        }
+        let fields = [Field { name: "Cookie", value: b"_ga=1" }, Field { name: "cookie", value: b"sid=1" }];
+        assert_eq!(lookup(&view(&fields), &cache()), Lookup::Personal, "over all fields");
+    }
+}
