@@ -4,8 +4,11 @@
 pub mod admission;
 pub mod cache;
 pub mod clock;
+pub mod keys;
 pub mod level;
 pub mod pipeline;
 pub mod policy;
 pub mod rate_limit;
 pub mod route;
+pub mod store;
+pub mod waiting_room;

@@ -1,0 +1,358 @@
+//! Those who are inside, or on their way: one slot each, never more than the room has.
+//!
+//! A slot is freed when its visitor was idle for too long, stayed for too long, or never came. One
+//! with requests in flight is never freed, whatever the time: at the origin that visitor is still
+//! there. Each use of a slot has a new generation, so an old cookie never opens it again.
+
+use std::collections::HashMap;
+
+mod entry;
+
+use entry::Entry;
+pub use entry::{Slot, Terms};
+
+use super::record::{SlotKind, SlotRecord};
+
+/// Slots looked at for expiry in one tick: 65,536 take about 0.1 ms.
+const SWEEP_MAX: usize = 65_536;
+
+/// The times of a slot found on disk, milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    pub seen_ms: u64,
+    pub started_ms: u64,
+    /// As if a lease had last been seen then: it has a short time left to prove itself.
+    pub lease_seen_ms: u64,
+    /// When a reservation lapses.
+    pub deadline_ms: u64,
+}
+
+/// A slot that was freed unclaimed, by its ticket.
+pub struct Lapsed(pub u64);
+
+/// All slots.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    leased: Vec<u32>,
+    dirty: Vec<u32>,
+    pending: Vec<u32>,
+    /// Reserved and active slots, by the ticket that they were made for.
+    by_ticket: HashMap<u64, u32>,
+    occupied: u32,
+    reserved: u32,
+    /// The last generation given.
+    generation: u32,
+    sweep_at: usize,
+}
+
+impl Sessions {
+    /// No one inside; generations go on after `generation`.
+    pub fn new(generation: u32) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
+    /// Active, reserved and leased slots.
+    pub const fn occupied(&self) -> u32 {
+        self.occupied
+    }
+
+    /// Slots waiting for the visitor they were given to.
+    pub const fn reserved(&self) -> u32 {
+        self.reserved
+    }
+
+    /// Slots set aside, on disk or about to be.
+    pub fn leased(&self) -> u32 {
+        let pending = self.pending.iter().filter(|s| self.entry(**s).is_some_and(|e| e.slot == Slot::Leased)).count();
+        u32::try_from(self.leased.len() + pending).unwrap_or(u32::MAX)
+    }
+
+    /// Slots with a visitor.
+    pub fn active(&self) -> u32 {
+        self.occupied.saturating_sub(self.reserved).saturating_sub(self.leased())
+    }
+
+    /// The last generation given.
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether slots given in an earlier tick are still not on disk.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Takes a slot for a ticket, or as a lease; not given to anyone before [`Self::publish`].
+    pub fn occupy(&mut self, slot: Slot, ticket: u64) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::FREE);
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.generation = self.generation.wrapping_add(1);
+        let entry = Entry { slot, generation: self.generation, ticket, pending: true, ..Entry::FREE };
+        if let Some(to) = self.entries.get_mut(index as usize) {
+            *to = entry;
+        }
+        self.occupied += 1;
+        if ticket != 0 {
+            self.by_ticket.insert(ticket, index);
+        }
+        if matches!(slot, Slot::Reserved { .. }) {
+            self.reserved += 1;
+        }
+        self.pending.push(index);
+        self.touch_disk(index);
+        index
+    }
+
+    /// Turns a lease into a reservation: it is on disk as occupied already, so only the new owner is.
+    pub fn reassign_lease(&mut self, ticket: u64, deadline_ms: u64) -> bool {
+        let Some(index) = self.leased.pop() else { return false };
+        if let Some(entry) = self.entries.get_mut(index as usize) {
+            (entry.slot, entry.ticket, entry.pending) = (Slot::Reserved { deadline_ms }, ticket, true);
+        }
+        self.by_ticket.insert(ticket, index);
+        self.reserved += 1;
+        self.pending.push(index);
+        self.touch_disk(index);
+        true
+    }
+
+    /// Gives a lease to one who has just come.
+    pub fn take_lease(&mut self, at_ms: u64) -> Option<(u32, u32)> {
+        let index = self.leased.pop()?;
+        self.activate(index, at_ms)
+    }
+
+    /// Whether there is a lease to give.
+    pub fn has_lease(&self) -> bool {
+        !self.leased.is_empty()
+    }
+
+    /// Gives back leases while more than `capacity` slots are taken.
+    pub fn drop_leases(&mut self, capacity: u32) {
+        while self.occupied > capacity {
+            let Some(index) = self.leased.pop() else { return };
+            self.free_slot(index);
+        }
+    }
+
+    /// The slot that this ticket was given, if it is on disk: claimed now if it was not before.
+    pub fn claim(&mut self, ticket: u64, at_ms: u64, terms: Terms) -> Option<(u32, u32, bool)> {
+        let index = *self.by_ticket.get(&ticket)?;
+        let entry = *self.entry(index)?;
+        match entry.slot {
+            Slot::Reserved { .. } if !entry.pending => {
+                self.reserved -= 1;
+                self.activate(index, at_ms).map(|(slot, generation)| (slot, generation, true))
+            }
+            Slot::Active if !entry.outstayed(at_ms, terms) => Some((index, entry.generation, false)),
+            _ => None,
+        }
+    }
+
+    /// Whether this ticket has a slot, given or about to be.
+    pub fn has_ticket(&self, ticket: u64) -> bool {
+        self.by_ticket.contains_key(&ticket)
+    }
+
+    /// Whether this ticket's slot is still on its way to disk.
+    pub fn awaits_disk(&self, ticket: u64) -> bool {
+        self.by_ticket.get(&ticket).and_then(|index| self.entry(*index)).is_some_and(|e| e.pending)
+    }
+
+    /// Gives a reservation more time: while everyone is held, nobody can claim.
+    pub fn prolong(&mut self, ticket: u64, until_ms: u64) {
+        let Some(index) = self.by_ticket.get(&ticket) else { return };
+        if let Some(Entry { slot: Slot::Reserved { deadline_ms }, .. }) = self.entries.get_mut(*index as usize) {
+            *deadline_ms = until_ms.max(*deadline_ms);
+        }
+    }
+
+    /// Whether this cookie is that of the visitor in the slot, who is then seen.
+    pub fn recognise(&mut self, index: u32, generation: u32, at_ms: u64, terms: Terms) -> bool {
+        let Some(entry) = self.entries.get_mut(index as usize) else { return false };
+        if std::mem::take(&mut entry.orphan) {
+            entry.generation = generation;
+        }
+        if entry.generation != generation || entry.pending || entry.outstayed(at_ms, terms) {
+            return false;
+        }
+        match entry.slot {
+            // Claimed just before a crash, which the disk had not heard of.
+            Slot::Reserved { .. } => {
+                self.reserved -= 1;
+                self.activate(index, at_ms).is_some()
+            }
+            Slot::Active => {
+                entry.seen_ms = at_ms;
+                true
+            }
+            Slot::Free | Slot::Leased => false,
+        }
+    }
+
+    /// A request of this visitor goes to the origin.
+    pub fn enter(&mut self, index: u32) {
+        if let Some(entry) = self.entries.get_mut(index as usize) {
+            entry.busy = entry.busy.saturating_add(1);
+        }
+    }
+
+    /// A request of this visitor ended.
+    pub fn leave(&mut self, index: u32, generation: u32, at_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(index as usize).filter(|e| e.generation == generation) {
+            entry.busy = entry.busy.saturating_sub(1);
+            entry.seen_ms = at_ms;
+        }
+    }
+
+    /// When this visitor came in, milliseconds.
+    pub fn started_ms(&self, index: u32) -> u64 {
+        self.entry(index).map_or(0, |e| e.started_ms)
+    }
+
+    /// Frees what has expired, a bounded number of slots a tick; `lapsed` hears of those who never
+    /// came.
+    pub fn sweep(&mut self, at_ms: u64, terms: Terms, mut lapsed: impl FnMut(Lapsed)) {
+        let len = self.entries.len();
+        for _ in 0..len.min(SWEEP_MAX) {
+            self.sweep_at = if self.sweep_at + 1 < len { self.sweep_at + 1 } else { 0 };
+            let Some(entry) = self.entries.get(self.sweep_at).copied() else { return };
+            let index = u32::try_from(self.sweep_at).unwrap_or(u32::MAX);
+            match entry.slot {
+                Slot::Reserved { deadline_ms } if !entry.pending && at_ms >= deadline_ms => {
+                    self.reserved -= 1;
+                    self.free_slot(index);
+                    lapsed(Lapsed(entry.ticket));
+                }
+                Slot::Active if entry.busy == 0 && (entry.idle(at_ms, terms) || entry.outstayed(at_ms, terms)) => {
+                    self.free_slot(index);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What has changed since the last call, to be written.
+    pub fn take_dirty(&mut self, unix_s: impl Fn(u64) -> u32) -> Vec<SlotRecord> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut records = Vec::with_capacity(dirty.len());
+        for index in dirty {
+            let Some(entry) = self.entries.get_mut(index as usize) else { continue };
+            entry.dirty = false;
+            let kind = match entry.slot {
+                Slot::Free => SlotKind::Free,
+                Slot::Leased => SlotKind::Leased,
+                Slot::Reserved { .. } => SlotKind::Reserved,
+                Slot::Active => SlotKind::Active,
+            };
+            records.push(SlotRecord {
+                slot: index,
+                kind,
+                generation: entry.generation,
+                ticket: entry.ticket,
+                started_unix_s: if kind == SlotKind::Active { unix_s(entry.started_ms) } else { 0 },
+            });
+        }
+        records
+    }
+
+    /// What could not be written is to be written again.
+    pub fn put_back(&mut self, records: &[SlotRecord]) {
+        for record in records {
+            self.touch_disk(record.slot);
+        }
+    }
+
+    /// Gives a slot that waits for the disk more time.
+    pub fn renew_pending(&mut self, until_ms: u64) {
+        for index in &self.pending {
+            if let Some(Entry { slot: Slot::Reserved { deadline_ms }, .. }) = self.entries.get_mut(*index as usize) {
+                *deadline_ms = until_ms.max(*deadline_ms);
+            }
+        }
+    }
+
+    /// What was pending is on disk: it may be given to its visitors.
+    pub fn publish(&mut self) {
+        for index in std::mem::take(&mut self.pending) {
+            let Some(entry) = self.entries.get_mut(index as usize) else { continue };
+            entry.pending = false;
+            if entry.slot == Slot::Leased {
+                self.leased.push(index);
+            }
+        }
+    }
+
+    /// A slot as it was found on disk; in ascending order.
+    pub fn restore(&mut self, record: &SlotRecord, at: Restored) {
+        // In ascending order, so a slot that is there already was on disk twice: the first counts.
+        while self.entries.len() < record.slot as usize {
+            self.push_free();
+        }
+        if self.entries.len() > record.slot as usize {
+            return;
+        }
+        self.generation = self.generation.max(record.generation);
+        let mut entry = Entry { generation: record.generation, ticket: record.ticket, ..Entry::FREE };
+        (entry.seen_ms, entry.started_ms) = (at.seen_ms, at.started_ms);
+        match record.kind {
+            SlotKind::Free => return self.push_free(),
+            SlotKind::Active => entry.slot = Slot::Active,
+            // Given to someone in the last moment, or to nobody: a short time to tell.
+            SlotKind::Leased => {
+                (entry.slot, entry.seen_ms, entry.started_ms) = (Slot::Active, at.lease_seen_ms, at.seen_ms);
+            }
+            SlotKind::Reserved => {
+                entry.slot = Slot::Reserved { deadline_ms: at.deadline_ms };
+                self.reserved += 1;
+            }
+            SlotKind::Damaged => {
+                (entry.slot, entry.orphan, entry.ticket, entry.started_ms) = (Slot::Active, true, 0, at.seen_ms);
+            }
+        }
+        if entry.ticket != 0 {
+            self.by_ticket.insert(entry.ticket, record.slot);
+        }
+        self.occupied += 1;
+        self.entries.push(entry);
+    }
+
+    fn push_free(&mut self) {
+        self.free.push(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+        self.entries.push(Entry::FREE);
+    }
+
+    fn activate(&mut self, index: u32, at_ms: u64) -> Option<(u32, u32)> {
+        let entry = self.entries.get_mut(index as usize)?;
+        (entry.slot, entry.started_ms, entry.seen_ms) = (Slot::Active, at_ms, at_ms);
+        let generation = entry.generation;
+        self.touch_disk(index);
+        Some((index, generation))
+    }
+
+    fn free_slot(&mut self, index: u32) {
+        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        if self.by_ticket.get(&entry.ticket) == Some(&index) {
+            self.by_ticket.remove(&entry.ticket);
+        }
+        (entry.slot, entry.ticket, entry.orphan) = (Slot::Free, 0, false);
+        self.occupied -= 1;
+        self.free.push(index);
+        self.touch_disk(index);
+    }
+
+    fn touch_disk(&mut self, index: u32) {
+        if let Some(entry) = self.entries.get_mut(index as usize).filter(|e| !e.dirty) {
+            entry.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    fn entry(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index as usize)
+    }
+}

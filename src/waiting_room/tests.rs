@@ -1,0 +1,339 @@
+//! Behaviour, by name, with a manual clock.
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+use super::*;
+use crate::policy::Quota;
+
+mod recovery;
+
+pub(super) fn policy(capacity: u32) -> policy::WaitingRoom {
+    policy::WaitingRoom {
+        name: "launch".into(),
+        capacity: NonZeroU32::new(capacity).unwrap(),
+        admit: None,
+        session_idle: Duration::from_secs(600),
+        session_max: Duration::from_secs(3600),
+        claim: Duration::from_secs(180),
+        place_hold: Duration::from_secs(3 * 3600),
+        max_queue: NonZeroU64::new(100_000).unwrap(),
+    }
+}
+
+fn per_minute(count: u32) -> Option<Quota> {
+    Some(Quota { count: NonZeroU32::new(count).unwrap(), period: Duration::from_secs(60) })
+}
+
+/// A room with its disk and its clock.
+struct Bench {
+    room: Room,
+    policy: policy::WaitingRoom,
+    disk: Disk,
+    now: Now,
+}
+
+/// What would be in the room's file.
+#[derive(Default, Clone)]
+pub(super) struct Disk {
+    header: record::Header,
+    slots: std::collections::BTreeMap<u32, record::SlotRecord>,
+}
+
+impl Disk {
+    pub(super) fn write(&mut self, changes: &Changes) {
+        self.header = changes.header;
+        self.write_slots(changes);
+    }
+
+    pub(super) fn write_slots(&mut self, changes: &Changes) {
+        self.slots.extend(changes.slots.iter().map(|s| (s.slot, *s)));
+    }
+
+    pub(super) fn record(&self) -> Record {
+        Record { header: self.header, slots: self.slots.values().copied().collect() }
+    }
+}
+
+impl Bench {
+    fn new(policy: policy::WaitingRoom) -> Self {
+        let now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_790_000_000_000 };
+        let mut bench = Self { room: Room::new(policy.clone(), 7, now), policy, disk: Disk::default(), now };
+        bench.tick();
+        bench
+    }
+
+    fn tick(&mut self) {
+        let changes = self.room.tick(self.now);
+        self.disk.write(&changes);
+        self.room.commit(&changes);
+    }
+
+    /// Lets time pass, with a tick each second.
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now = self.now.after(Duration::from_secs(1));
+            self.tick();
+        }
+    }
+
+    fn crash(&mut self) {
+        self.room = Room::restore(self.policy.clone(), &self.disk.record(), self.now);
+        self.tick();
+    }
+
+    fn visit(&mut self, who: &mut Presented) -> Visit {
+        let visit = self.room.visit(*who, self.now);
+        if let Some(session) = keep(who, visit) {
+            self.room.leave(session.slot, session.generation, self.now);
+        }
+        visit
+    }
+
+    fn arrive(&mut self) -> Presented {
+        let mut who = Presented::default();
+        self.visit(&mut who);
+        who
+    }
+
+    fn fill(&mut self, count: u32) -> Vec<Presented> {
+        let mut inside = Vec::new();
+        for _ in 0..count {
+            inside.push(self.arrive());
+            self.tick();
+        }
+        for who in &mut inside {
+            assert!(matches!(self.visit(who), Visit::Inside { .. }));
+        }
+        self.tick();
+        inside
+    }
+}
+
+/// What a browser does with the cookies.
+pub(super) fn keep(who: &mut Presented, visit: Visit) -> Option<Session> {
+    match visit {
+        Visit::Inside { session, .. } => {
+            *who = Presented { session: Some(session), ticket: None };
+            Some(session)
+        }
+        Visit::Queued { ticket, .. } => {
+            who.ticket = Some(ticket);
+            None
+        }
+        Visit::Held | Visit::Full { .. } => None,
+    }
+}
+
+fn position(visit: Visit) -> u64 {
+    match visit {
+        Visit::Queued { place, .. } => place.position,
+        other => panic!("not queued: {other:?}"),
+    }
+}
+
+#[test]
+fn the_first_ones_walk_in_and_the_rest_wait_in_order() {
+    let mut b = Bench::new(policy(2));
+    b.fill(2);
+    for expected in 1..=3 {
+        let visit = b.visit(&mut Presented::default());
+        assert_eq!(position(visit), expected);
+    }
+    assert_eq!((b.room.counters().inside, b.room.counters().waiting), (2, 3));
+    b.tick();
+    assert_eq!(b.room.counters().limit, Limit::Capacity);
+}
+
+#[test]
+fn the_next_in_line_comes_in_when_a_session_idles_out() {
+    let mut b = Bench::new(policy(1));
+    b.fill(1);
+    let (mut first, mut second) = (b.arrive(), b.arrive());
+    for _ in 0..20 {
+        b.pass(29);
+        b.visit(&mut first);
+        b.visit(&mut second);
+    }
+    b.pass(30);
+    assert!(matches!(b.visit(&mut first), Visit::Inside { fresh: true, .. }));
+    assert_eq!(position(b.visit(&mut second)), 1);
+    assert_eq!(b.room.counters().admitted_total, 2);
+    assert_eq!(b.room.counters().last_wait, Duration::from_secs(610));
+}
+
+#[test]
+fn a_claimed_ticket_asked_twice_is_one_session() {
+    let mut b = Bench::new(policy(1));
+    b.fill(1);
+    let waiting = b.arrive();
+    for _ in 0..15 {
+        b.pass(39);
+        b.room.poll(waiting, b.now);
+    }
+    b.pass(20);
+    let Visit::Inside { session: a, .. } = b.room.visit(waiting, b.now) else { panic!() };
+    let Visit::Inside { session: c, .. } = b.room.visit(waiting, b.now) else { panic!() };
+    assert_eq!(a, c);
+    assert_eq!(b.room.counters().inside, 1);
+}
+
+#[test]
+fn a_visitor_with_a_request_in_flight_keeps_the_slot_whatever_the_time() {
+    let mut b = Bench::new(policy(1));
+    b.tick();
+    let Visit::Inside { session, .. } = b.room.visit(Presented::default(), b.now) else { panic!() };
+    let mut next = b.arrive();
+    for _ in 0..300 {
+        b.pass(20);
+        assert_eq!(position(b.visit(&mut next)), 1);
+    }
+    let stale = Presented { session: Some(session), ticket: None };
+    assert!(matches!(b.room.visit(stale, b.now), Visit::Queued { .. }), "max is over for new requests");
+    b.room.leave(session.slot, session.generation, b.now);
+    b.pass(1);
+    assert!(matches!(b.visit(&mut next), Visit::Inside { .. }));
+}
+
+#[test]
+fn an_old_cookie_never_opens_a_slot_again() {
+    let mut b = Bench::new(policy(1));
+    let old = b.fill(1)[0];
+    b.pass(601);
+    let new = b.arrive();
+    assert!(new.session.is_some());
+    assert_ne!(old.session, new.session);
+    assert!(matches!(b.room.visit(old, b.now), Visit::Queued { .. }));
+}
+
+#[test]
+fn a_no_show_costs_its_claim_and_may_come_back() {
+    let mut b = Bench::new(policy(1));
+    b.fill(1);
+    let (mut absent, mut patient) = (b.arrive(), b.arrive());
+    // Seen at once before its turn, then gone.
+    for _ in 0..59 {
+        b.pass(10);
+        b.visit(&mut absent);
+        b.visit(&mut patient);
+    }
+    b.pass(12);
+    assert_eq!(b.room.counters().reserved, 1);
+    for _ in 0..18 {
+        b.pass(10);
+        b.visit(&mut patient);
+    }
+    assert_eq!(b.room.counters().no_shows_total, 1);
+    assert!(matches!(b.visit(&mut patient), Visit::Inside { .. }));
+    assert_eq!(position(b.visit(&mut absent)), 1);
+    for _ in 0..60 {
+        b.pass(10);
+        b.room.poll(absent, b.now);
+    }
+    b.pass(3);
+    assert!(matches!(b.visit(&mut absent), Visit::Inside { .. }));
+    assert_eq!(b.room.counters().returns_total, 1);
+}
+
+#[test]
+fn the_absent_cost_no_slot() {
+    let mut b = Bench::new(policy(1));
+    b.fill(1);
+    let gone = b.arrive();
+    let mut there = b.arrive();
+    for _ in 0..31 {
+        b.pass(20);
+        b.visit(&mut there);
+    }
+    assert!(there.session.is_some(), "the one in front was passed over");
+    assert_eq!(b.room.counters().no_shows_total, 0);
+    assert_eq!(position(b.room.poll(gone, b.now)), 1);
+}
+
+#[test]
+fn admissions_are_evenly_spaced() {
+    let mut p = policy(1000);
+    p.admit = per_minute(60);
+    let mut b = Bench::new(p);
+    let mut line: Vec<_> = (0..50).map(|_| b.arrive()).collect();
+    for second in 1..=30u64 {
+        b.pass(1);
+        for who in line.iter_mut().filter(|w| w.session.is_none()) {
+            b.visit(who);
+        }
+        let inside = line.iter().filter(|w| w.session.is_some()).count() as u64;
+        assert!(inside <= second + 1 && inside + 1 >= second, "{inside} after {second} s");
+    }
+    assert_eq!(b.room.counters().limit, Limit::Rate);
+}
+
+#[test]
+fn the_estimate_follows_the_line() {
+    let mut p = policy(1000);
+    p.admit = per_minute(60);
+    let mut b = Bench::new(p);
+    let mut line: Vec<_> = (0..200).map(|_| b.arrive()).collect();
+    b.pass(20);
+    let Visit::Queued { place, .. } = b.visit(&mut line[199]) else { panic!() };
+    let (low, high) = place.wait.unwrap();
+    let truth = Duration::from_secs(place.position);
+    assert!(low <= truth && truth <= high && high < truth * 2, "{low:?} {high:?} at {}", place.position);
+    assert!(place.poll_after > POLL_MIN && place.poll_after <= POLL_MAX);
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_back() {
+    let mut p = policy(1);
+    p.max_queue = NonZeroU64::new(2).unwrap();
+    let mut b = Bench::new(p);
+    b.fill(1);
+    b.arrive();
+    b.arrive();
+    let Visit::Full { retry_after } = b.visit(&mut Presented::default()) else { panic!() };
+    assert!(retry_after >= Duration::from_secs(30));
+}
+
+#[test]
+fn numbers_are_given_only_as_far_as_the_disk_knows() {
+    let mut b = Bench::new(policy(1));
+    b.fill(1);
+    let visits: Vec<_> = (0..5000).map(|_| b.room.poll(Presented::default(), b.now)).collect();
+    let queued = visits.iter().filter(|v| matches!(v, Visit::Queued { .. })).count();
+    assert!((4000..5000).contains(&queued), "{queued}");
+    assert_eq!(visits.last(), Some(&Visit::Full { retry_after: Duration::from_secs(1) }));
+    b.tick();
+    assert!(matches!(b.room.poll(Presented::default(), b.now), Visit::Queued { .. }));
+}
+
+#[test]
+fn held_everyone_keeps_place_and_session() {
+    let mut b = Bench::new(policy(1));
+    let mut inside = b.fill(1)[0];
+    let mut waiting = b.arrive();
+    b.room.set_paused(true);
+    assert_eq!(b.room.hold_place(inside, b.now), Visit::Held);
+    assert_eq!(position(b.room.hold_place(waiting, b.now)), 1);
+    let Visit::Queued { place, .. } = b.room.hold_place(Presented::default(), b.now) else { panic!() };
+    assert_eq!((place.position, place.wait), (2, None));
+    b.pass(1);
+    assert_eq!(b.room.counters().limit, Limit::Pause);
+    b.room.set_paused(false);
+    assert!(matches!(b.visit(&mut inside), Visit::Inside { fresh: false, .. }));
+    assert_eq!(position(b.visit(&mut waiting)), 1);
+}
+
+#[test]
+fn a_reservation_does_not_lapse_while_everyone_is_held() {
+    let mut b = Bench::new(policy(1));
+    b.fill(1);
+    let mut who = b.arrive();
+    for _ in 0..60 {
+        b.pass(10);
+        b.room.hold_place(who, b.now);
+    }
+    for _ in 0..100 {
+        b.pass(10);
+        b.room.hold_place(who, b.now);
+    }
+    assert_eq!(b.room.counters().no_shows_total, 0);
+    assert!(matches!(b.visit(&mut who), Visit::Inside { .. }));
+}
