@@ -1,0 +1,220 @@
+//! The admin listener: what the edge does, in numbers, and an operator's levers.
+//!
+//! On loopback only, until tokens are built. A web page that an operator happens to visit must not
+//! be able to use it: a request has to name the listener as its host, and a change has to be JSON,
+//! which no page of another origin may send without asking first.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::edge::{Edge, overrides};
+use crate::level::Override;
+use crate::pipeline::origin::Origin;
+use crate::pipeline::reason::Reason;
+use crate::pipeline::room::Room;
+use crate::pipeline::site::Site;
+use crate::policy::Level;
+use crate::waiting_room::Limit;
+
+mod metrics;
+
+/// Serves until the task is aborted.
+pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
+    let app = Router::new()
+        .route("/", get(index))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/api/v1/status", get(async |State(edge): State<Arc<Edge>>| Json(status(&edge))))
+        .route("/api/v1/level", post(set_level))
+        .layer(middleware::from_fn(from_here))
+        .with_state(edge);
+    if let Err(error) = axum::serve(listener, app).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+/// Refuses what was sent to another name (DNS rebinding).
+async fn from_here(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    if name.eq_ignore_ascii_case("localhost") || ip.is_ok() || host.parse::<SocketAddr>().is_ok() {
+        return next.run(request).await;
+    }
+    (StatusCode::MISDIRECTED_REQUEST, "the admin listener answers to its address or to localhost\n").into_response()
+}
+
+async fn index() -> &'static str {
+    "Seawall\n\n/healthz         the process lives\n/readyz          it takes visitors\n/metrics         OpenMetrics\n\
+     /api/v1/status   JSON; or: seawall status\n/api/v1/level    POST; or: seawall level\n"
+}
+
+async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, &'static str) {
+    if edge.draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ready\n") }
+}
+
+/// The edge in numbers, as `/api/v1/status` gives them.
+pub fn status(edge: &Edge) -> Value {
+    let site = edge.door.site.load();
+    let now = edge.clock.now();
+    let requests: serde_json::Map<String, Value> = Reason::ALL
+        .iter()
+        .map(|r| (r.label().to_owned(), site.telemetry.count(*r).into()))
+        .filter(|(_, count)| *count != 0)
+        .collect();
+    let cache = site.store.stats();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "state": if edge.draining() { "draining" } else { "serving" },
+        "uptime_seconds": now.mono.as_nanos() / 1_000_000_000,
+        "listen": edge.addresses(),
+        "connections": edge.connections.len(),
+        "requests": requests,
+        "origins": site.origins().iter().map(|o| origin_status(o, now)).collect::<Vec<_>>(),
+        "waiting_rooms": site.rooms().iter().map(|r| room(r)).collect::<Vec<_>>(),
+        "cache": { "entries": cache.entries, "bytes": cache.bytes, "bytes_max": cache.bytes_max,
+                   "fills_in_flight": edge.door.fills.len() },
+        "access_log_lost": site.telemetry.access.as_ref().map_or(0, |log| log.lost().get()),
+    })
+}
+
+fn origin_status(origin: &Origin, now: crate::clock::Now) -> Value {
+    let ((set, never), _) =
+        origin.ladder(now, |l| (l.overrides(now).cloned().collect::<Vec<_>>(), l.check_never_passed()));
+    let f = origin.figures();
+    json!({
+        "name": origin.name,
+        "level": origin.level(),
+        "overrides": set,
+        "health_check_never_passed": never,
+        "in_flight": f.in_flight, "in_flight_peak": f.in_flight_peak, "limit": f.limit,
+        "queued": f.queued, "streams": f.streams,
+        "answers": f.reached, "unreached": f.unreached,
+    })
+}
+
+fn room(room: &Room) -> Value {
+    let c = room.counters();
+    json!({
+        "name": room.name(),
+        "waiting": c.waiting, "returning": c.returning,
+        "inside": c.inside, "reserved": c.reserved, "leased": c.leased, "capacity": c.capacity,
+        "admitted_total": c.admitted_total, "no_shows_total": c.no_shows_total,
+        "returns_total": c.returns_total, "full_total": c.full_total,
+        "last_wait_seconds": c.last_wait.as_secs(),
+        "limited_by": limited_by(c.limit),
+    })
+}
+
+/// What keeps the next one in line from coming in, as the policy and the docs call it.
+pub(crate) const fn limited_by(limit: Limit) -> &'static str {
+    match limit {
+        Limit::None => "none",
+        Limit::Rate => "rate",
+        Limit::Capacity => "capacity",
+        Limit::Pause => "pause",
+        Limit::Recovery => "recovery",
+        Limit::Store => "store",
+    }
+}
+
+/// A change of level, as `/api/v1/level` takes it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetLevel {
+    pub action: Action,
+    /// Not for `release`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// Left out: every origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Left out: until released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_seconds: Option<u64>,
+    pub who: String,
+    #[serde(default)]
+    pub why: String,
+}
+
+/// What to do with the level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Exactly this level.
+    Pin,
+    /// This level or a worse one.
+    Floor,
+    /// Take back what was set.
+    Release,
+}
+
+async fn set_level(State(edge): State<Arc<Edge>>, Json(set): Json<SetLevel>) -> Response {
+    let site = edge.door.site.load_full();
+    match change_level(&edge, &site, &set) {
+        Ok(answer) => Json(answer).into_response(),
+        Err(problem) => {
+            let body = json!({ "type": "about:blank", "title": "Bad Request", "status": 400, "detail": problem });
+            (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
+                .into_response()
+        }
+    }
+}
+
+fn change_level(edge: &Edge, site: &Site, set: &SetLevel) -> Result<Value, String> {
+    let now = edge.clock.now();
+    let asked = |o: &&Arc<Origin>| set.origin.as_ref().is_none_or(|name| *name == o.name);
+    let origins: Vec<_> = site.origins().iter().filter(asked).collect();
+    if origins.is_empty() {
+        let known: Vec<_> = site.origins().iter().map(|o| o.name.as_str()).collect();
+        return Err(format!("there is no such origin; there are: {}", known.join(", ")));
+    }
+    let level = match (set.action, set.level) {
+        (Action::Release, _) => Level::Normal,
+        (_, Some(level)) => level,
+        (_, None) => return Err("`level` is missing: normal, elevated, degraded or static".to_owned()),
+    };
+    let until_unix_ms = set.for_seconds.map(|s| now.after(Duration::from_secs(s.min(MAX_FOR.as_secs()))).unix_ms);
+    for origin in &origins {
+        let (change, moved) = origin.ladder(now, |ladder| match set.action {
+            Action::Release => ladder.release(&set.who, &set.why, now),
+            Action::Pin | Action::Floor => ladder.set(
+                Override {
+                    level,
+                    exact: set.action == Action::Pin,
+                    until_unix_ms,
+                    who: set.who.clone(),
+                    why: set.why.clone(),
+                },
+                now,
+            ),
+        });
+        for change in change.iter().chain(&moved) {
+            let (from, to) = (change.from.name(), change.to.name());
+            tracing::warn!(origin = origin.name, from, to, cause = %change.cause, "the level moved");
+        }
+    }
+    let saved = overrides::save(site, now);
+    if let Err(error) = &saved {
+        tracing::error!(%error, "the change is in force, but would not outlive a restart");
+    }
+    Ok(json!({
+        "origins": origins.iter().map(|o| origin_status(o, now)).collect::<Vec<_>>(),
+        "kept_over_restart": saved.is_ok(),
+    }))
+}
+
+/// A pin for longer than this was a typing mistake.
+const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);

@@ -1,0 +1,140 @@
+//! `/metrics`, in OpenMetrics text. Counters live in the telemetry; what is a state now (places,
+//! queues, rooms, levels) is read when asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::limited_by;
+use crate::edge::Edge;
+use crate::policy::Level;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) async fn metrics(State(edge): State<Arc<Edge>>) -> Response {
+    let mut text = String::new();
+    let site = edge.door.site.load();
+    let now = registry(&edge);
+    let written = encode_registry(&mut text, &site.telemetry.registry)
+        .and_then(|()| encode_registry(&mut text, &now))
+        .and_then(|()| encode_eof(&mut text));
+    match written {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        // A String takes everything.
+        Err(error) => error.to_string().into_response(),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    origin: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRoom {
+    room: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtLevel {
+    origin: String,
+    level: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitedBy {
+    room: String,
+    by: &'static str,
+}
+
+fn registry(edge: &Edge) -> Registry {
+    let mut registry = Registry::with_prefix("seawall");
+    let site = edge.door.site.load();
+    let build = vec![("version", env!("CARGO_PKG_VERSION"))];
+    registry.register("build", "The version that runs", prometheus_client::metrics::info::Info::new(build));
+    registry.register("connections_open", "Connections open now", ConstGauge::new(edge.connections.len() as u64));
+    let cache = site.store.stats();
+    registry.register("cache_entries", "Entries in the cache", ConstGauge::new(cache.entries));
+    registry.register_with_unit("cache", "Memory that entries take", Unit::Bytes, ConstGauge::new(cache.bytes));
+    let max = ConstGauge::new(cache.bytes_max);
+    registry.register_with_unit("cache_max", "Memory that entries may take", Unit::Bytes, max);
+    registry.register("cache_fills_open", "Fills in flight", ConstGauge::new(edge.door.fills.len() as u64));
+    let uptime = ConstGauge::new(edge.clock.mono().as_nanos() as f64 / 1e9);
+    registry.register_with_unit("uptime", "Since the process began", Unit::Seconds, uptime);
+    origins(edge, &mut registry);
+    rooms(edge, &mut registry);
+    registry
+}
+
+fn origins(edge: &Edge, registry: &mut Registry) {
+    type Gauges = Family<Of, Gauge<u64, AtomicU64>>;
+    let site = edge.door.site.load();
+    let (flight, peak, limit) = (Gauges::default(), Gauges::default(), Gauges::default());
+    let (queued, streams) = (Gauges::default(), Gauges::default());
+    let levels = Family::<AtLevel, Gauge<u64, AtomicU64>>::default();
+    for origin in site.origins() {
+        let of = Of { origin: origin.name.clone() };
+        let f = origin.figures();
+        let values = [
+            (&flight, f.in_flight),
+            (&peak, f.in_flight_peak),
+            (&limit, f.limit),
+            (&queued, f.queued),
+            (&streams, f.streams),
+        ];
+        for (gauges, value) in values {
+            gauges.get_or_create(&of).set(value as u64);
+        }
+        for level in Level::ALL {
+            let at = AtLevel { origin: origin.name.clone(), level: level.name() };
+            levels.get_or_create(&at).set(u64::from(origin.level() == level));
+        }
+    }
+    registry.register("origin_in_flight", "Requests at the origin now", flight);
+    registry.register("origin_in_flight_peak", "Most requests at the origin at once so far", peak);
+    registry.register("origin_limit", "Requests at the origin at most", limit);
+    registry.register("origin_queued", "Requests that wait for a place at the origin", queued);
+    registry.register("origin_streams", "Upgrades and event streams open", streams);
+    registry.register("origin_level", "1 for the level that the origin is served at", levels);
+}
+
+fn rooms(edge: &Edge, registry: &mut Registry) {
+    type Gauges = Family<OfRoom, Gauge<u64, AtomicU64>>;
+    type Counters = Family<OfRoom, prometheus_client::metrics::counter::Counter>;
+    let site = edge.door.site.load();
+    let (waiting, inside, reserved, capacity) =
+        (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
+    let (admitted, no_shows, returns, full) =
+        (Counters::default(), Counters::default(), Counters::default(), Counters::default());
+    let limited = Family::<LimitedBy, Gauge<u64, AtomicU64>>::default();
+    for room in site.rooms() {
+        let of = OfRoom { room: room.name().to_owned() };
+        let c = room.counters();
+        waiting.get_or_create(&of).set(c.waiting);
+        inside.get_or_create(&of).set(u64::from(c.inside));
+        reserved.get_or_create(&of).set(u64::from(c.reserved));
+        capacity.get_or_create(&of).set(u64::from(c.capacity));
+        admitted.get_or_create(&of).inc_by(c.admitted_total);
+        no_shows.get_or_create(&of).inc_by(c.no_shows_total);
+        returns.get_or_create(&of).inc_by(c.returns_total);
+        full.get_or_create(&of).inc_by(c.full_total);
+        limited.get_or_create(&LimitedBy { room: of.room, by: limited_by(c.limit) }).set(1);
+    }
+    registry.register("room_waiting", "Visitors in line who are still there", waiting);
+    registry.register("room_inside", "Visitors inside", inside);
+    registry.register("room_reserved", "Places kept for visitors whose turn it is", reserved);
+    registry.register("room_capacity", "Visitors inside at most", capacity);
+    registry.register("room_admitted", "Visitors who came in", admitted);
+    registry.register("room_no_shows", "Visitors who did not come when it was their turn", no_shows);
+    registry.register("room_returns", "Visitors who came in after their turn had gone by", returns);
+    registry.register("room_full", "Visitors who were told that the queue is full", full);
+    registry.register("room_limited_by", "1 for what keeps the next one in line from coming in", limited);
+}

@@ -1,0 +1,115 @@
+//! `seawall check`: is this policy good, and if not, where and why.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::policy::diagnose::{Findings, Severity};
+use crate::policy::file::{self, LoadError, Loaded};
+use crate::policy::{LogFormat, Policy, Ttl};
+
+/// Checks a policy file and the files that it names.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy file.
+    #[arg(default_value = "seawall.toml")]
+    pub policy: PathBuf,
+    /// Findings as JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Checks and tells. 0: good, perhaps with warnings; 1: bad.
+pub fn run(args: Args) -> ExitCode {
+    let source = match file::read(&args.policy) {
+        Ok(source) => source,
+        Err(error) => return unreadable(&args, &error),
+    };
+    let Loaded { policy, mut diagnostics, files } = file::parse(&source.text, file::base_of(&args.policy));
+    diagnostics.extend(file::missing_files(&files));
+    diagnostics.sort_by_key(|d| d.span.start);
+    let findings = Findings { source, diagnostics };
+    let good = policy.filter(|_| !findings.has_errors());
+    if args.json {
+        say(format_args!("{}", json!({ "ok": good.is_some(), "diagnostics": findings.to_json() })));
+    } else {
+        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        eprint!("{}", findings.render(color));
+        match &good {
+            Some(policy) => say(format_args!("{}: good\n{}", findings.source.name, summary(policy))),
+            None => eprintln!("{}: {}", findings.source.name, count(&findings)),
+        }
+    }
+    if good.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn unreadable(args: &Args, error: &LoadError) -> ExitCode {
+    match error {
+        LoadError::Unreadable { path, why, help } if args.json => {
+            let finding = json!({
+                "severity": "error", "message": why, "file": path, "line": null, "column": null,
+                "end_line": null, "end_column": null, "label": null, "help": help,
+            });
+            say(format_args!("{}", json!({ "ok": false, "diagnostics": [finding] })));
+        }
+        _ => eprintln!("error: {error}"),
+    }
+    ExitCode::FAILURE
+}
+
+/// A line on standard output. Who reads it may have gone; the exit code still tells.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn count(findings: &Findings) -> String {
+    let errors = findings.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    format!("{errors} {}, not usable", if errors == 1 { "error" } else { "errors" })
+}
+
+/// What the policy comes to, a line a kind.
+fn summary(policy: &Policy) -> String {
+    let listen = policy.edge.listen.iter().map(|l| match l.tls {
+        Some(_) => format!("{} (TLS)", l.address),
+        None => l.address.to_string(),
+    });
+    let origins = policy.origins.iter().map(|o| {
+        let scheme = if o.server.tls { "https" } else { "http" };
+        let host = if o.server.host.contains(':') { format!("[{}]", o.server.host) } else { o.server.host.clone() };
+        format!(
+            "{} at {scheme}://{host}:{}, {} in flight, {} waiting",
+            o.name, o.server.port, o.concurrency.limit, o.concurrency.queue
+        )
+    });
+    let limits = policy
+        .rate_limits
+        .iter()
+        .map(|l| format!("{} ({} in {:?}, burst {})", l.name, l.quota.count, l.quota.period, l.burst));
+    let rooms = policy.waiting_rooms.iter().map(|r| match r.admit {
+        Some(admit) => format!("{} ({} inside, {} in {:?})", r.name, r.capacity, admit.count, admit.period),
+        None => format!("{} ({} inside)", r.name, r.capacity),
+    });
+    let caches = policy.caches.iter().map(|c| match c.ttl {
+        Ttl::Origin => format!("{} (as the origin allows)", c.name),
+        Ttl::Fixed(ttl) => format!("{} ({ttl:?})", c.name),
+    });
+    let routes = policy.routes.iter().map(|r| r.name.clone());
+    let format = match policy.log.format {
+        LogFormat::Json => "json",
+        LogFormat::Text => "text",
+    };
+    let lines = [
+        ("listen", listen.collect()),
+        ("admin", vec![policy.admin.listen.to_string()]),
+        ("origins", origins.collect()),
+        ("rate limits", limits.collect()),
+        ("rooms", rooms.collect()),
+        ("caches", caches.collect()),
+        ("routes", routes.collect()),
+        ("log", vec![format.to_owned()]),
+    ];
+    let line = |(what, all): (&str, Vec<String>)| (!all.is_empty()).then(|| format!("  {what:<12} {}", all.join("; ")));
+    lines.into_iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}

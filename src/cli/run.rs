@@ -1,0 +1,131 @@
+//! `seawall run`: the edge, until a signal ends it.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{demo, fail};
+use crate::edge::{Edge, EdgeError, prepare};
+
+/// Serves by a policy. HUP reads it again; TERM and INT let what is in flight end first.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy file
+    #[arg(default_value = "seawall.toml")]
+    policy: PathBuf,
+}
+
+/// What is logged unless SEAWALL_LOG says otherwise. Pingora logs an error for each client that
+/// breaks off; what we need of it is in the access log.
+const DEFAULT_LOG: &str = "info,pingora_core=off,pingora_proxy=off";
+
+/// Runs `seawall run`.
+pub fn run(args: &Args) -> ExitCode {
+    start_logging();
+    let prepared = match prepare(&args.policy) {
+        Ok(prepared) => prepared,
+        Err(error @ EdgeError::Policy(_)) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+        Err(error) => return fail(error),
+    };
+    if !prepared.warnings.diagnostics.is_empty() {
+        eprintln!("{}", prepared.warnings.render(std::io::stderr().is_terminal()));
+    }
+    raise_file_limit(prepared.policy.edge.max_connections.get());
+    let runtime = match runtime(prepared.policy.edge.threads.get()) {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format_args!("no threads: {error}")),
+    };
+    let outcome = runtime.block_on(async {
+        let edge = Edge::start(prepared).await?;
+        let addresses: Vec<_> = edge.addresses().iter().map(ToString::to_string).collect();
+        tracing::info!(listen = addresses.join(", "), admin = %edge.admin_address(), "serving");
+        until_ended(&edge).await.map_err(EdgeError::Listen)?;
+        edge.drain().await;
+        tracing::info!("ended");
+        Ok::<_, EdgeError>(())
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
+    }
+}
+
+/// Handles signals until one ends the edge.
+async fn until_ended(edge: &Arc<Edge>) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(edge).await,
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+    }
+}
+
+async fn reload(edge: &Edge) {
+    match edge.reload().await {
+        Ok(reloaded) => {
+            if !reloaded.warnings.diagnostics.is_empty() {
+                eprintln!("{}", reloaded.warnings.render(false));
+            }
+            for key in reloaded.needs_restart {
+                tracing::warn!(key, "changed in the file, and takes effect only after a restart");
+            }
+            tracing::info!("policy reloaded");
+        }
+        Err(error) => {
+            tracing::error!("policy not reloaded, the one before stays in force");
+            eprintln!("{error}");
+        }
+    }
+}
+
+/// Runs `seawall demo`.
+pub fn demo(args: demo::Args) -> ExitCode {
+    raise_file_limit(0);
+    let runtime = match runtime(std::thread::available_parallelism().map_or(2, std::num::NonZero::get)) {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format_args!("no threads: {error}")),
+    };
+    let outcome = runtime.block_on(demo::run(args, async |spec: demo::EdgeSpec| {
+        let edge = Edge::start(prepare(&spec.policy)?).await?;
+        let address = edge.addresses().first().copied().unwrap_or(spec.listen);
+        Ok(demo::RunningEdge { address, stop: Box::pin(async move { edge.drain().await }) })
+    }));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(format_args!("{error:#}")),
+    }
+}
+
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("seawall").enable_all().build()
+}
+
+fn start_logging() {
+    let filter = EnvFilter::try_from_env("SEAWALL_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    let colors = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors).init();
+}
+
+/// Each visitor takes a file, and each request to the origin one more.
+fn raise_file_limit(connections: usize) {
+    let wanted = (connections as u64).saturating_mul(2).saturating_add(1024);
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < wanted && connections > 0 => {
+            tracing::warn!(limit, wanted, "the limit on open files is below what max_connections may need");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit on open files could not be raised"),
+    }
+}

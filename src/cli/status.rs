@@ -1,0 +1,120 @@
+//! `seawall status`: what a running edge does, on one screen.
+
+use std::process::ExitCode;
+
+use hyper::Method;
+use serde_json::Value;
+
+use super::ask::Target;
+use super::fail;
+
+/// Shows what a running edge does. Exit code 1 if none answers.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Print the numbers as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `seawall status`.
+pub fn run(args: &Args) -> ExitCode {
+    match args.target.ask(Method::GET, "/api/v1/status", None) {
+        Ok(status) if args.json => println!("{status:#}"),
+        Ok(status) => print!("{}", render(&status)),
+        Err(error) => return fail(format_args!("{error:#}")),
+    }
+    ExitCode::SUCCESS
+}
+
+fn render(status: &Value) -> String {
+    let mut out = format!(
+        "{} · {} connections · up {} · version {}\n",
+        text(status, "state"),
+        text(status, "connections"),
+        humantime::format_duration(std::time::Duration::from_secs(number(status, "uptime_seconds"))),
+        text(status, "version"),
+    );
+    for origin in list(status, "origins") {
+        out.push_str(&format!(
+            "\norigin {}   level {}\n  in flight {} of {} (most so far {})   queued {}   streams {}   answers {}   unreached {}\n",
+            text(origin, "name"),
+            text(origin, "level"),
+            text(origin, "in_flight"),
+            text(origin, "limit"),
+            text(origin, "in_flight_peak"),
+            text(origin, "queued"),
+            text(origin, "streams"),
+            text(origin, "answers"),
+            text(origin, "unreached"),
+        ));
+        if text(origin, "health_check_never_passed") == "true" {
+            out.push_str("  its health check has never passed: is the path right? Until it does, it is not believed\n");
+        }
+        for set in list(origin, "overrides") {
+            out.push_str(&format!("  {}\n", override_line(set)));
+        }
+    }
+    for room in list(status, "waiting_rooms") {
+        out.push_str(&format!(
+            "\nroom {}   inside {} of {}   waiting {}   limited by {}\n  admitted {}   no-shows {}   came back {}   told full {}   last wait {} s\n",
+            text(room, "name"),
+            text(room, "inside"),
+            text(room, "capacity"),
+            text(room, "waiting"),
+            text(room, "limited_by"),
+            text(room, "admitted_total"),
+            text(room, "no_shows_total"),
+            text(room, "returns_total"),
+            text(room, "full_total"),
+            text(room, "last_wait_seconds"),
+        ));
+    }
+    if let Some(cache) = status.get("cache") {
+        out.push_str(&format!(
+            "\ncache   {} entries   {} of {} bytes\n",
+            text(cache, "entries"),
+            text(cache, "bytes"),
+            text(cache, "bytes_max")
+        ));
+    }
+    out.push_str("\nrequests");
+    for (reason, count) in status.get("requests").and_then(Value::as_object).into_iter().flatten() {
+        out.push_str(&format!("   {reason} {count}"));
+    }
+    out.push('\n');
+    if number(status, "access_log_lost") > 0 {
+        out.push_str(&format!("\n{} access log lines lost: is the disk full?\n", text(status, "access_log_lost")));
+    }
+    out
+}
+
+/// `pinned at static by ops until 2026-…: payment provider down`.
+pub(super) fn override_line(set: &Value) -> String {
+    let kind = if set.get("exact").and_then(Value::as_bool) == Some(true) { "pinned at" } else { "at least" };
+    let until = match set.get("until_unix_ms").and_then(Value::as_u64) {
+        Some(ms) => format!("until {}", crate::telemetry::access_log::time(ms)),
+        None => "until released".to_owned(),
+    };
+    let why = text(set, "why");
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    format!("{kind} {} by {} {until}{why}", text(set, "level"), text(set, "who"))
+}
+
+/// A member as people read it.
+pub(super) fn text(value: &Value, name: &str) -> String {
+    match value.get(name) {
+        Some(Value::String(s)) => s.clone(),
+        Some(other) => other.to_string(),
+        None => "?".to_owned(),
+    }
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+pub(super) fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}

@@ -1,0 +1,237 @@
+//! The running edge: from a policy file to listening sockets, through reloads, to the last request.
+//!
+//! What can fail at start fails before the first connection is accepted, with one clear line:
+//! files, keys, ports. After that nothing that goes wrong ends the process.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+mod keepers;
+pub mod overrides;
+mod reload;
+
+use keepers::RoomKeeper;
+
+use crate::clock::Clock;
+use crate::front::connections::Connections;
+use crate::front::tls::{self, TlsError};
+use crate::front::{accept, bind};
+use crate::keys::Keys;
+use crate::pipeline::site::{Parts, Site};
+use crate::policy::diagnose::Findings;
+use crate::policy::file::{self, LoadError};
+use crate::policy::{AccessLog as Access, Policy};
+use crate::proxy::{Addresses, Door};
+use crate::snapshot::Snapshot;
+use crate::store::{self, StoreError};
+use crate::telemetry::{AccessLog, Telemetry};
+
+/// How long a drain waits for requests in flight and open streams.
+pub const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// Why the edge does not start, or a reload changes nothing.
+#[derive(Debug, Error)]
+pub enum EdgeError {
+    #[error("{0}")]
+    Policy(Box<LoadError>),
+    #[error("{0}")]
+    Listen(io::Error),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("tls.{name}: {error}")]
+    Tls { name: String, error: Box<TlsError> },
+    #[error("the snapshot {path} can't be listed: {error}")]
+    Snapshot { path: PathBuf, error: io::Error },
+    #[error("the access log {path} can't be opened: {error}")]
+    AccessLog { path: PathBuf, error: io::Error },
+}
+
+/// A running edge.
+pub struct Edge {
+    pub door: Arc<Door>,
+    pub connections: Arc<Connections>,
+    pub clock: Clock,
+    policy_file: PathBuf,
+    addresses: Vec<SocketAddr>,
+    admin: SocketAddr,
+    keys: Arc<Keys>,
+    tls: HashMap<String, tls::Shared>,
+    rooms: Mutex<HashMap<String, RoomKeeper>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    stop: watch::Sender<bool>,
+}
+
+/// A policy, read and checked, and its sockets, bound: what must not fail later.
+pub struct Prepared {
+    pub policy: Policy,
+    pub warnings: Findings,
+    policy_file: PathBuf,
+    listeners: Vec<std::net::TcpListener>,
+    admin: std::net::TcpListener,
+}
+
+/// Reads a policy and takes its ports.
+///
+/// # Errors
+/// [`EdgeError::Policy`] and [`EdgeError::Listen`].
+pub fn prepare(policy_file: &Path) -> Result<Prepared, EdgeError> {
+    let (policy, warnings) = file::load(policy_file).map_err(|e| EdgeError::Policy(Box::new(e)))?;
+    let listeners: io::Result<Vec<_>> = policy.edge.listen.iter().map(|l| bind(l.address)).collect();
+    let listeners = listeners.map_err(EdgeError::Listen)?;
+    let admin = bind(policy.admin.listen).map_err(EdgeError::Listen)?;
+    Ok(Prepared { policy, warnings, policy_file: policy_file.to_owned(), listeners, admin })
+}
+
+impl Edge {
+    /// Starts: opens what is on disk, accepts, keeps rooms, levels and names up to date. Must run
+    /// on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`EdgeError`]: nothing has been accepted then.
+    pub async fn start(prepared: Prepared) -> Result<Arc<Self>, EdgeError> {
+        let Prepared { policy, policy_file, listeners, admin, .. } = prepared;
+        let clock = Clock::start();
+        let keys = Arc::new(store::load_or_create(&policy.keys_file)?);
+        let telemetry = Arc::new(Telemetry::new(access_log(&policy)?));
+        let tls = load_tls(&policy)?;
+        let snapshot = scan_snapshot(&policy)?;
+        let mut keepers = HashMap::new();
+        let rooms = keepers::open_rooms(&policy, &mut keepers, &keys, clock)?;
+        let seed = store::random_seed()?;
+        let site = Arc::new(Site::bind(policy, None, Parts { clock, telemetry, snapshot, rooms, seed }));
+        overrides::restore(&site, clock.now());
+        let (stop, shutdown) = watch::channel(false);
+        let addresses = Addresses::default();
+        for (server, error) in addresses.refresh(servers(&site.policy)).await {
+            tracing::warn!(host = server.host, error, "the origin's name does not resolve; it is tried again");
+        }
+        let door = Door::new(site, clock, addresses, shutdown, store::random_seed()?);
+        let local = |listener: &std::net::TcpListener| listener.local_addr().map_err(EdgeError::Listen);
+        let edge = Arc::new(Self {
+            addresses: listeners.iter().map(local).collect::<Result<_, _>>()?,
+            admin: local(&admin)?,
+            door,
+            connections: Arc::new(Connections::default()),
+            clock,
+            policy_file,
+            keys,
+            tls,
+            rooms: Mutex::new(keepers),
+            tasks: Mutex::new(Vec::new()),
+            stop,
+        });
+        edge.spawn_all(listeners, admin).map_err(EdgeError::Listen)?;
+        Ok(edge)
+    }
+
+    fn spawn_all(
+        self: &Arc<Self>,
+        listeners: Vec<std::net::TcpListener>,
+        admin: std::net::TcpListener,
+    ) -> io::Result<()> {
+        let site = self.door.site.load();
+        let mut tasks = self.tasks.lock();
+        for (listener, listen) in listeners.into_iter().zip(&site.policy.edge.listen) {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let profile = listen.tls.and_then(|id| site.policy.tls.get(id));
+            let tls = profile.and_then(|p| self.tls.get(&p.name)).cloned();
+            tasks.push(tokio::spawn(accept(listener, tls, self.door.clone(), self.connections.clone())));
+        }
+        let admin = tokio::net::TcpListener::from_std(admin)?;
+        tasks.push(tokio::spawn(crate::admin::serve(admin, self.clone())));
+        tasks.push(tokio::spawn(keepers::keep_levels(self.clone())));
+        tasks.push(tokio::spawn(keepers::keep_addresses(self.clone())));
+        tasks.push(tokio::spawn(keepers::keep_certificates(self.clone())));
+        drop(tasks);
+        for keeper in self.rooms.lock().values_mut() {
+            keeper.spawn(self.clock, self.stop.subscribe());
+        }
+        Ok(())
+    }
+
+    /// Where visitors arrive; the ports as they were bound.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Whether the edge is on its way out.
+    pub fn draining(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Stops accepting, lets what is in flight end, writes the rooms down. An idle edge ends at
+    /// once; streams are cut off after [`DRAIN_MAX`].
+    pub async fn drain(&self) {
+        let _ = self.stop.send(true);
+        let open = self.connections.len();
+        if open > 0 {
+            tracing::info!(connections = open, "draining");
+        }
+        if tokio::time::timeout(DRAIN_MAX, self.connections.until_none()).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "cut off after {DRAIN_MAX:?}");
+        }
+        let keepers: Vec<_> = self.rooms.lock().values_mut().filter_map(RoomKeeper::task).collect();
+        for keeper in keepers {
+            let _ = keeper.await;
+        }
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+fn servers(policy: &Policy) -> Vec<crate::policy::Server> {
+    policy.origins.iter().map(|o| o.server.clone()).collect()
+}
+
+fn access_log(policy: &Policy) -> Result<Option<AccessLog>, EdgeError> {
+    let format = policy.log.format;
+    match &policy.log.access {
+        Access::Off => Ok(None),
+        Access::Stdout => Ok(Some(AccessLog::stdout(format))),
+        Access::File(path) => match AccessLog::file(path, format) {
+            Ok(log) => Ok(Some(log)),
+            Err(error) => Err(EdgeError::AccessLog { path: path.clone(), error }),
+        },
+    }
+}
+
+fn load_tls(policy: &Policy) -> Result<HashMap<String, tls::Shared>, EdgeError> {
+    let load = |tls: &crate::policy::Tls| match tls::load(tls) {
+        Ok(config) => Ok((tls.name.clone(), Arc::new(ArcSwap::from_pointee(config)))),
+        Err(error) => Err(EdgeError::Tls { name: tls.name.clone(), error: Box::new(error) }),
+    };
+    policy.tls.iter().map(load).collect()
+}
+
+fn scan_snapshot(policy: &Policy) -> Result<Option<Snapshot>, EdgeError> {
+    let Some(dir) = &policy.snapshot_dir else { return Ok(None) };
+    let snapshot = match Snapshot::scan(dir) {
+        Ok(snapshot) => snapshot,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            tracing::warn!(dir = %dir.display(), "there is no snapshot yet; HUP looks again");
+            return Ok(None);
+        }
+        Err(error) => return Err(EdgeError::Snapshot { path: dir.clone(), error }),
+    };
+    if snapshot.left_out > 0 {
+        tracing::warn!(left_out = snapshot.left_out, "files of the snapshot are too many or too large");
+    }
+    tracing::info!(files = snapshot.len(), dir = %dir.display(), "snapshot");
+    Ok(Some(snapshot))
+}

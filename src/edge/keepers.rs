@@ -1,0 +1,236 @@
+//! Tasks that keep things as they should be: rooms on disk, levels by probes, names and
+//! certificates up to date.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{Edge, EdgeError, servers};
+use crate::clock::{Clock, Mono};
+use crate::front::tls;
+use crate::keys::Keys;
+use crate::pipeline::origin::Origin;
+use crate::pipeline::room::Room;
+use crate::policy::{self, Level, Policy};
+use crate::proxy::probe::Prober;
+use crate::proxy::resolve;
+use crate::store::{self, RoomFile};
+use crate::waiting_room;
+
+/// How often a room admits.
+const ROOM_TICK: Duration = Duration::from_millis(100);
+/// How often levels are looked at.
+const LEVEL_TICK: Duration = Duration::from_millis(100);
+/// How often an origin that is out of reach is asked.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How often certificates' files are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
+
+/// A room, its file, and the task that writes one into the other.
+pub(super) struct RoomKeeper {
+    room: Arc<Room>,
+    file: Option<RoomFile>,
+    task: Option<JoinHandle<()>>,
+}
+
+/// The policy's rooms, in its order: those already open, and new ones as the disk remembers them.
+pub(super) fn open_rooms(
+    policy: &Policy,
+    keepers: &mut HashMap<String, RoomKeeper>,
+    keys: &Arc<Keys>,
+    clock: Clock,
+) -> Result<Vec<Arc<Room>>, EdgeError> {
+    policy
+        .waiting_rooms
+        .iter()
+        .map(|rules| {
+            if let Some(keeper) = keepers.get(&rules.name) {
+                return Ok(keeper.room.clone());
+            }
+            let keeper = RoomKeeper::open(rules, policy, keys, clock)?;
+            let room = keeper.room.clone();
+            keepers.insert(rules.name.clone(), keeper);
+            Ok(room)
+        })
+        .collect()
+}
+
+impl RoomKeeper {
+    fn open(rules: &policy::WaitingRoom, policy: &Policy, keys: &Arc<Keys>, clock: Clock) -> Result<Self, EdgeError> {
+        let (mut file, record) = RoomFile::open(&policy.state_dir, &rules.name)?;
+        let now = clock.now();
+        let machine = match record {
+            Some(record) => waiting_room::Room::restore(rules.clone(), &record, now),
+            None => waiting_room::Room::new(rules.clone(), store::random_seed()?, now),
+        };
+        let room = Room::new(machine, rules, keys.clone(), clock);
+        // The first numbers and slots are on disk before the first visitor.
+        let changes = room.tick(now);
+        file.write(&changes)?;
+        room.commit(&changes);
+        Ok(Self { room: Arc::new(room), file: Some(file), task: None })
+    }
+
+    /// Begins to keep the room, until the edge drains; then writes it down once more.
+    pub(super) fn spawn(&mut self, clock: Clock, stop: watch::Receiver<bool>) {
+        if let Some(file) = self.file.take() {
+            self.task = Some(tokio::spawn(keep_room(self.room.clone(), file, clock, stop)));
+        }
+    }
+
+    pub(super) fn task(&mut self) -> Option<JoinHandle<()>> {
+        self.task.take()
+    }
+}
+
+async fn keep_room(room: Arc<Room>, mut file: RoomFile, clock: Clock, mut stop: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(ROOM_TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        let ending = tokio::select! {
+            _ = tick.tick() => false,
+            _ = stop.wait_for(|draining| *draining) => true,
+        };
+        let changes = if ending { room.close(clock.now()) } else { room.tick(clock.now()) };
+        if !changes.is_empty() {
+            // fdatasync can take long on a busy disk; visitors are answered meanwhile.
+            let written = tokio::task::spawn_blocking(move || {
+                let outcome = file.write(&changes);
+                (file, changes, outcome)
+            });
+            let Ok((back, changes, outcome)) = written.await else {
+                // A panic while writing: what is on disk is not known, so nobody new is let in.
+                return tracing::error!(
+                    room = room.name(),
+                    "the room's writer failed; restart to let visitors in again"
+                );
+            };
+            file = back;
+            match outcome {
+                Ok(()) => {
+                    room.commit(&changes);
+                    if std::mem::take(&mut failing) {
+                        tracing::info!(room = room.name(), "the room is on disk again");
+                    }
+                }
+                Err(error) => {
+                    room.abandon(&changes);
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(room = room.name(), %error, "the room can't be written; nobody new is let in");
+                    }
+                }
+            }
+        } else if !ending {
+            room.commit(&changes);
+        }
+        if ending {
+            return;
+        }
+    }
+}
+
+/// Moves the levels, and asks the origins that the ladder wants to hear of.
+pub(super) async fn keep_levels(edge: Arc<Edge>) {
+    let prober = Arc::new(Prober::default());
+    let mut tick = tokio::time::interval(LEVEL_TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut asked: HashMap<String, Mono> = HashMap::new();
+    loop {
+        tick.tick().await;
+        let site = edge.door.site.load_full();
+        let now = edge.clock.now();
+        for (origin, rules) in site.origins().iter().zip(&site.policy.origins) {
+            let ((wants, level), change) = origin.ladder(now, |l| (l.wants_probe(), l.automatic()));
+            if let Some(change) = change {
+                log_change(&origin.name, &change);
+            }
+            let every = match (&rules.health, level) {
+                (Some(health), Level::Normal) => health.every,
+                _ => PROBE_EVERY,
+            };
+            let last = asked.get(&origin.name).copied().unwrap_or_default();
+            if wants && now.mono.since(last) >= every {
+                asked.insert(origin.name.clone(), now.mono);
+                tokio::spawn(ask(edge.clone(), prober.clone(), origin.clone(), rules.clone()));
+            }
+        }
+        for room in site.rooms() {
+            room.set_paused(site.is_held(room, false));
+        }
+        asked.retain(|name, _| site.origins().iter().any(|o| &o.name == name));
+    }
+}
+
+async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: policy::Origin) {
+    let outcome = prober.ask(&edge.door.addresses, &rules).await;
+    let now = edge.clock.now();
+    let (never_passed, change) = origin.ladder(now, |l| {
+        l.probe(outcome, now.mono);
+        l.check_never_passed()
+    });
+    if let Some(change) = change {
+        log_change(&origin.name, &change);
+    }
+    if never_passed && outcome == crate::level::Probe::Failed {
+        tracing::debug!(origin = origin.name, "the health check has never passed; it is not believed yet");
+    }
+}
+
+/// A level moved: who, from, to, and why, with the numbers.
+pub(super) fn log_change(origin: &str, change: &crate::level::Change) {
+    let (from, to) = (change.from.name(), change.to.name());
+    tracing::warn!(origin, from, to, cause = %change.cause, "the level moved");
+}
+
+/// Resolves the origins' names again and again.
+pub(super) async fn keep_addresses(edge: Arc<Edge>) {
+    let mut tick = tokio::time::interval(resolve::REFRESH);
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        let site = edge.door.site.load_full();
+        for (server, error) in edge.door.addresses.refresh(servers(&site.policy)).await {
+            tracing::warn!(host = server.host, error, "the origin's name does not resolve; its last address is used");
+        }
+    }
+}
+
+/// Reads certificates again when their files change.
+pub(super) async fn keep_certificates(edge: Arc<Edge>) {
+    let mut seen: HashMap<PathBuf, Option<SystemTime>> = HashMap::new();
+    let mut tick = tokio::time::interval(CERTIFICATES_EVERY);
+    loop {
+        tick.tick().await;
+        let site = edge.door.site.load_full();
+        for profile in &site.policy.tls {
+            let mut changed = false;
+            for path in profile.certificates.iter().flat_map(|c| [&c.cert, &c.key]) {
+                let modified = std::fs::metadata(path).and_then(|m| m.modified()).ok();
+                changed |= seen.insert(path.clone(), modified).is_some_and(|before| before != modified);
+            }
+            if changed {
+                edge.read_certificates(profile);
+            }
+        }
+    }
+}
+
+impl Edge {
+    /// Takes over a profile's certificates as they are on disk now; keeps the old ones if they
+    /// can't be used.
+    pub(super) fn read_certificates(&self, profile: &policy::Tls) {
+        let Some(shared) = self.tls.get(&profile.name) else { return };
+        match tls::load(profile) {
+            Ok(config) => {
+                shared.store(Arc::new(config));
+                tracing::info!(tls = profile.name, "certificates read");
+            }
+            Err(error) => tracing::error!(tls = profile.name, %error, "certificates not taken over; the old ones stay"),
+        }
+    }
+}

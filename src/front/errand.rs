@@ -1,0 +1,306 @@
+//! Requests that can't be answered between two reads: those with a body, those that wait for a
+//! fill, a file or a place, and those that pingora takes to the origin.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+
+use super::chunked::Scanner;
+use super::connection::Connection;
+use super::render::{self, Framing, Terms};
+use super::stream::Conn;
+use crate::pipeline::answer::{Answer, Content};
+use crate::pipeline::passage::Passage;
+use crate::pipeline::reason::Reason;
+use crate::pipeline::view::BodyKind;
+use crate::proxy::fill::{Head, Missed, Reader};
+use crate::proxy::{self, Carried, Miss, Role};
+
+/// A refused body up to this size is read to its end, so that the connection can be kept.
+const DRAIN_BYTES: usize = 64 << 10;
+/// And for so long at most.
+const DRAIN: Duration = Duration::from_secs(1);
+/// Bytes of early requests that are read while one waits for its turn.
+const WATCHED_BYTES: usize = 16 << 10;
+
+/// A request that takes time.
+pub struct Errand {
+    pub passage: Passage,
+    pub then: Then,
+    pub terms: Terms,
+    pub body: BodyKind,
+    /// It expects a 100 before it sends its body, and has not got one.
+    pub expects_continue: bool,
+    /// It has got one from us: the origin need not be asked.
+    pub continued: bool,
+    pub upgrade: bool,
+    /// The head as it came.
+    pub head: Bytes,
+}
+
+/// What is to be done.
+pub enum Then {
+    Answer(Answer),
+    /// Go to the origin; with a key and a head, by a fill.
+    Origin(Option<(Box<[u8]>, Bytes)>),
+}
+
+/// Runs an errand. The connection comes back if it can take another request.
+pub async fn run(mut on: Connection, mut errand: Errand) -> Option<Connection> {
+    match std::mem::replace(&mut errand.then, Then::Origin(None)) {
+        Then::Answer(answer) => answered(on, errand, answer).await,
+        Then::Origin(miss) => {
+            let miss = miss.as_ref().map(|(key, head)| Miss { key, head: head.clone() });
+            let reader = miss.and_then(|miss| proxy::begin(&on.door, &errand.passage, miss));
+            let Some(reader) = reader else { return alone(on, errand).await };
+            let head = tokio::select! {
+                head = reader.head() => head,
+                () = left(&mut on.conn) => return None,
+            };
+            match head {
+                Ok(head) if head.is_error() && errand.passage.has_fallback(on.door.clock.now()) => {
+                    let now = on.door.clock.now();
+                    let answer = errand.passage.fall_back(Reason::OriginFailed, Duration::ZERO, now);
+                    answered(on, errand, answer).await
+                }
+                Ok(head) => follow(on, errand, &head, reader).await,
+                Err(Missed::Alone) => alone(on, errand).await,
+                Err(Missed::Refused(reason, retry_after)) => {
+                    let answer = errand.passage.fall_back(reason, retry_after, on.door.clock.now());
+                    answered(on, errand, answer).await
+                }
+            }
+        }
+    }
+}
+
+/// Gives Seawall's own answer, with the request's body out of the way first.
+async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) -> Option<Connection> {
+    let drained = drain(&mut on.conn, &errand).await;
+    errand.terms.keep_alive &= drained;
+    let file = match &answer.content {
+        Content::File(file) => {
+            let snapshot = errand.passage.site.snapshot.as_ref()?;
+            match snapshot.read(file).await {
+                Ok(body) => Some(body),
+                Err(error) => {
+                    tracing::warn!(file = %file.path.display(), %error, "a file of the snapshot can't be read");
+                    let site = &errand.passage.site;
+                    answer =
+                        Answer::of(Reason::LevelRefused, &site.pages, errand.passage.format).with("retry-after", "30");
+                    None
+                }
+            }
+        }
+        _ => None,
+    };
+    let (reason, status) = (answer.reason, answer.status());
+    let common = errand.passage.common_fields();
+    let now = on.door.clock.now();
+    let mut rendered = render::answer(answer, common, file, errand.terms, now, on.conn.out());
+    let sent = on.send(&mut rendered.rest).await;
+    errand.passage.finish(reason, status, rendered.body_bytes, on.door.clock.mono());
+    sent.ok()?;
+    if errand.terms.keep_alive {
+        return Some(on);
+    }
+    on.linger().await;
+    None
+}
+
+/// Writes a fill's answer as it comes.
+async fn follow(mut on: Connection, mut errand: Errand, head: &Head, mut reader: Reader) -> Option<Connection> {
+    let status = proxy::cache_status(&errand.passage, head, reader.is_follower());
+    let common = errand.passage.common_fields();
+    let framing = render::fill_head(head, &status, common, errand.terms, on.conn.out());
+    errand.terms.keep_alive &= framing != Framing::Close;
+    let mut sent = 0;
+    let whole = loop {
+        match reader.next().await {
+            Ok(Some(mut piece)) => {
+                sent += piece.len() as u64;
+                if framing == Framing::Chunked {
+                    render::chunk(Some(&piece), on.conn.out());
+                    piece = Bytes::new();
+                }
+                if on.send(&mut piece).await.is_err() {
+                    break Err(Reason::ClientGone);
+                }
+            }
+            Ok(None) => break Ok(()),
+            // Breaking off is the only way left to say that it is not whole.
+            Err(_) => break Err(Reason::OriginFailed),
+        }
+    };
+    let whole = match whole {
+        Ok(()) => {
+            if framing == Framing::Chunked {
+                render::chunk(None, on.conn.out());
+            }
+            on.send(&mut Bytes::new()).await.map_err(|_| Reason::ClientGone)
+        }
+        cut => cut,
+    };
+    let reason = whole.err().unwrap_or(Reason::Fill);
+    errand.passage.finish(reason, head.status, sent, on.door.clock.mono());
+    whole.ok()?;
+    errand.terms.keep_alive.then_some(on)
+}
+
+/// Goes to the origin for this visitor alone: the body first if it is small, then a place, then
+/// pingora.
+async fn alone(mut on: Connection, mut errand: Errand) -> Option<Connection> {
+    let whole = match read_ahead(&mut on, &mut errand).await {
+        Ok(whole) => whole,
+        Err(Some(reason)) => {
+            errand.terms.keep_alive = false;
+            let answer = errand.passage.fall_back(reason, Duration::from_secs(1), on.door.clock.now());
+            return answered(on, errand, answer).await;
+        }
+        Err(None) => return None,
+    };
+    let door = on.door.clone();
+    let taken = tokio::select! {
+        taken = proxy::take_turn(&door, &mut errand.passage) => taken,
+        () = left(&mut on.conn) => return None,
+    };
+    if let Err((reason, retry_after)) = taken {
+        let answer = errand.passage.fall_back(reason, retry_after, door.clock.now());
+        return answered(on, errand, answer).await;
+    }
+    hand_over(on, errand, whole).await
+}
+
+/// Gives the connection to pingora for one request, and takes it back.
+async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Connection> {
+    let proxy = on.door.proxy()?.clone();
+    let edge = &errand.passage.site.policy.edge;
+    if errand.upgrade {
+        on.conn.show_all(errand.head);
+    } else {
+        on.conn.show_message(errand.head, errand.body);
+        if errand.body != BodyKind::None && !whole {
+            on.conn.keep_pace(edge.body_min_rate);
+        }
+    }
+    let keep_alive = errand.terms.keep_alive;
+    let shutdown = on.door.shutdown.clone();
+    let carried = Carried { passage: errand.passage, role: Role::Visitor, continued: errand.continued };
+    let Connection { door, conn, keeping } = on;
+    let mut session = ServerSession::new_http1(conn);
+    session.set_connection_user_context(Some(Box::new(carried)));
+    let (stream, _) = proxy.process_new_http(session, &shutdown).await?.consume();
+    let mut conn = stream.into_any().downcast::<Conn>().ok()?;
+    (conn.take_back() && keep_alive).then_some(Connection { door, conn, keeping })
+}
+
+/// Reads a small body before a place at the origin is taken; whether all of it is here.
+///
+/// # Errors
+/// Why it can't be had; none: the client is gone.
+async fn read_ahead(on: &mut Connection, errand: &mut Errand) -> Result<bool, Option<Reason>> {
+    let most = errand.passage.site.policy.edge.buffer_body;
+    let small = match errand.body {
+        BodyKind::None => return Ok(true),
+        BodyKind::Length(length) => length <= most as u64,
+        BodyKind::Stream => true,
+    };
+    if !small || errand.upgrade {
+        return Ok(false);
+    }
+    if errand.expects_continue {
+        on.conn.out().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        on.send(&mut Bytes::new()).await.map_err(|_| None)?;
+        errand.expects_continue = false;
+        errand.continued = true;
+    }
+    let patience = errand.passage.site.policy.edge.body_timeout;
+    let mut progress = Progress::new(errand.body);
+    loop {
+        if progress.see(on.conn.early()).map_err(|_| Some(Reason::BadRequest))? {
+            return Ok(true);
+        }
+        if progress.seen > most {
+            // A stream that is not small after all; what was read is sent on with the rest.
+            return Ok(false);
+        }
+        match tokio::time::timeout(patience, on.conn.fill()).await {
+            Ok(Ok(1..)) => {}
+            Ok(_) => return Err(None),
+            Err(_) => return Err(Some(Reason::RequestTimeout)),
+        }
+    }
+}
+
+/// Reads a refused request's body to its end, where that is cheap; whether it was.
+async fn drain(conn: &mut Conn, errand: &Errand) -> bool {
+    match errand.body {
+        BodyKind::None => return true,
+        // Nothing was promised, and what the client now does is its own choice.
+        _ if errand.expects_continue => return false,
+        BodyKind::Length(length) if length > DRAIN_BYTES as u64 => return false,
+        _ => {}
+    }
+    let mut progress = Progress::new(errand.body);
+    let drained = tokio::time::timeout(DRAIN, async {
+        loop {
+            if progress.see(conn.early())? {
+                return Ok(());
+            }
+            if progress.seen > DRAIN_BYTES || conn.fill().await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    });
+    let drained: Result<Result<(), io::Error>, _> = drained.await;
+    if !matches!(drained, Ok(Ok(()))) {
+        return false;
+    }
+    let body = progress.seen;
+    let _ = conn.early().split_to(body);
+    true
+}
+
+/// How much of a body is in the buffer.
+struct Progress {
+    scanner: Option<Scanner>,
+    length: usize,
+    /// Bytes of the buffer that belong to this body.
+    seen: usize,
+}
+
+impl Progress {
+    fn new(body: BodyKind) -> Self {
+        let (scanner, length) = match body {
+            BodyKind::None => (None, 0),
+            BodyKind::Length(n) => (None, usize::try_from(n).unwrap_or(usize::MAX)),
+            BodyKind::Stream => (Some(Scanner::default()), 0),
+        };
+        Self { scanner, length, seen: 0 }
+    }
+
+    /// Looks at the whole buffer; whether the body's end is in it.
+    fn see(&mut self, buffer: &[u8]) -> io::Result<bool> {
+        let Some(scanner) = &mut self.scanner else {
+            self.seen = buffer.len().min(self.length);
+            return Ok(self.seen == self.length);
+        };
+        let new = buffer.get(self.seen..).unwrap_or_default();
+        self.seen += scanner.advance(new).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        Ok(scanner.is_done())
+    }
+}
+
+/// Resolves when the client has left.
+async fn left(conn: &mut Conn) {
+    let most = conn.early().len() + WATCHED_BYTES;
+    while conn.early().len() < most {
+        if !matches!(conn.fill().await, Ok(1..)) {
+            return;
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,173 @@
+//! An answer as bytes of HTTP/1.
+
+use std::cell::RefCell;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::clock::Now;
+use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
+use crate::pipeline::view::Version;
+use crate::proxy::fill::Head;
+
+/// Bodies up to this size are copied behind their head; larger ones are sent from where they lie.
+const COPIED: usize = 8 << 10;
+
+/// Room for the usual head, so that it is not grown into.
+const HEAD: usize = 1024;
+
+/// How an answer is to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub version: Version,
+    /// HEAD: the head alone.
+    pub head_only: bool,
+    pub keep_alive: bool,
+}
+
+/// What was written, and what is still to be sent.
+#[derive(Debug)]
+pub struct Rendered {
+    /// The part of the body that was not copied.
+    pub rest: Bytes,
+    /// Bytes of the whole body.
+    pub body_bytes: u64,
+}
+
+/// Writes an answer's head, and its body if it is small. A [`Content::File`] has been read by the
+/// caller, who gives its body.
+pub fn answer(
+    answer: Answer,
+    common: Fields,
+    file: Option<Bytes>,
+    terms: Terms,
+    now: Now,
+    out: &mut BytesMut,
+) -> Rendered {
+    out.reserve(HEAD);
+    let mut body = match &answer.content {
+        Content::Prepared(page) => {
+            out.extend_from_slice(&page.wire);
+            date(now, out);
+            page.body.clone()
+        }
+        Content::Made { status, content_type, body } => {
+            made(*status, content_type, body.len(), "no-store", out);
+            date(now, out);
+            body.clone()
+        }
+        Content::Copy(entry) => {
+            out.extend_from_slice(entry.head());
+            entry.body().clone()
+        }
+        Content::NotModified(entry) => {
+            out.extend_from_slice(entry.head_not_modified());
+            Bytes::new()
+        }
+        Content::File(about) => {
+            let body = file.unwrap_or_default();
+            made(200, &about.content_type, body.len(), "no-store", out);
+            if let Some(modified) = &about.last_modified {
+                write_field("last-modified", modified, out);
+            }
+            date(now, out);
+            body
+        }
+    };
+    for (name, value) in answer.fields.iter().chain(&common) {
+        write_field(name, value, out);
+    }
+    end_head(terms, out);
+    if terms.head_only {
+        body = Bytes::new();
+    }
+    let body_bytes = body.len() as u64;
+    if body.len() <= COPIED {
+        out.extend_from_slice(&body);
+        body = Bytes::new();
+    }
+    Rendered { rest: body, body_bytes }
+}
+
+/// How the body of a fill's answer is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// By Content-Length, or by there being none.
+    Length,
+    Chunked,
+    /// By the connection's end: HTTP/1.0.
+    Close,
+}
+
+/// Writes the head of an answer that many follow.
+pub fn fill_head(head: &Head, status: &str, common: Fields, mut terms: Terms, out: &mut BytesMut) -> Framing {
+    let bodyless = matches!(head.status, 204 | 304);
+    let framing = match (head.length, terms.version) {
+        (Some(_), _) => Framing::Length,
+        _ if bodyless => Framing::Length,
+        (None, Version::Http10) => Framing::Close,
+        (None, _) => Framing::Chunked,
+    };
+    status_line(head.status, out);
+    for (name, value) in &head.fields {
+        out.put_slice(name.as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value);
+        out.put_slice(b"\r\n");
+    }
+    match (framing, head.length) {
+        (Framing::Length, Some(length)) => write_field("content-length", itoa::Buffer::new().format(length), out),
+        (Framing::Chunked, _) => write_field("transfer-encoding", "chunked", out),
+        (Framing::Close, _) => terms.keep_alive = false,
+        (Framing::Length, None) => {}
+    }
+    write_field("cache-status", status, out);
+    for (name, value) in &common {
+        write_field(name, value, out);
+    }
+    end_head(terms, out);
+    framing
+}
+
+/// Writes a piece of a chunked body; none is its end.
+pub fn chunk(piece: Option<&Bytes>, out: &mut BytesMut) {
+    match piece {
+        Some(piece) => {
+            out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            out.extend_from_slice(piece);
+            out.extend_from_slice(b"\r\n");
+        }
+        None => out.extend_from_slice(b"0\r\n\r\n"),
+    }
+}
+
+fn made(status: u16, content_type: &str, length: usize, cache_control: &str, out: &mut BytesMut) {
+    status_line(status, out);
+    write_field("content-type", content_type, out);
+    write_field("content-length", itoa::Buffer::new().format(length), out);
+    write_field("cache-control", cache_control, out);
+}
+
+fn end_head(terms: Terms, out: &mut BytesMut) {
+    match (terms.keep_alive, terms.version) {
+        (false, _) => write_field("connection", "close", out),
+        (true, Version::Http10) => write_field("connection", "keep-alive", out),
+        (true, _) => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The Date of our own answers (RFC 9110 §6.6.1), written anew once a second.
+fn date(now: Now, out: &mut BytesMut) {
+    thread_local! {
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    }
+    let second = now.unix_ms / 1000;
+    LAST.with_borrow_mut(|(at, text)| {
+        if *at != second {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(second);
+            *text = httpdate::fmt_http_date(time);
+            *at = second;
+        }
+        write_field("date", text, out);
+    });
+}

@@ -1,0 +1,140 @@
+//! A policy bound to its state: what a request is decided with.
+//!
+//! The policy is immutable and swapped whole; the state behind its names (places, limits, rooms,
+//! cached pages) outlives it. A request keeps the [`Site`] it began with.
+
+use std::sync::Arc;
+
+use super::answer::Pages;
+use super::origin::Origin;
+use super::room::Room;
+use crate::cache::store::Store;
+use crate::clock::Clock;
+use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
+use crate::rate_limit::Limit;
+use crate::snapshot::Snapshot;
+use crate::telemetry::Telemetry;
+
+/// Everything that decisions need. Made by [`Site::bind`], where each reference of the policy is
+/// given its state; so each vector is as long as the policy's own.
+pub struct Site {
+    pub policy: Policy,
+    pub clock: Clock,
+    pub pages: Arc<Pages>,
+    pub store: Arc<Store>,
+    pub snapshot: Option<Snapshot>,
+    pub telemetry: Arc<Telemetry>,
+    origins: Vec<Arc<Origin>>,
+    limits: Vec<Arc<Limit>>,
+    rooms: Vec<Arc<Room>>,
+    /// Keys the limits' hashes, so that no visitor can choose to share a bucket.
+    seed: u64,
+}
+
+/// What a [`Site`] is bound with beside its policy.
+pub struct Parts {
+    pub clock: Clock,
+    pub telemetry: Arc<Telemetry>,
+    pub snapshot: Option<Snapshot>,
+    /// In the policy's order.
+    pub rooms: Vec<Arc<Room>>,
+    pub seed: u64,
+}
+
+impl Site {
+    /// Binds a policy to the state of the one before it, by name; what is new begins empty.
+    pub fn bind(policy: Policy, before: Option<&Self>, parts: Parts) -> Self {
+        let Parts { clock, telemetry, snapshot, rooms, seed } = parts;
+        let origins = policy.origins.iter().map(|origin| {
+            let held = before.and_then(|b| b.origins.iter().find(|o| o.name == origin.name));
+            match held {
+                Some(held) => {
+                    held.configure(origin, &policy.level);
+                    held.clone()
+                }
+                None => Arc::new(Origin::new(origin, &policy.level, clock)),
+            }
+        });
+        let origins = origins.collect();
+        let limits = policy.rate_limits.iter().map(|limit| {
+            let held = before.and_then(|b| {
+                // A quota that changed begins anew: what was counted was counted by other rules.
+                let at = b.policy.rate_limits.iter().position(|held| held == limit)?;
+                b.limits.get(at).cloned()
+            });
+            held.unwrap_or_else(|| Arc::new(Limit::new(limit, seed)))
+        });
+        let limits = limits.collect();
+        let store = match before {
+            Some(before) if before.policy.cache_memory == policy.cache_memory => before.store.clone(),
+            _ => Arc::new(Store::new(policy.cache_memory)),
+        };
+        let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
+        Self { policy, clock, pages, store, snapshot, telemetry, origins, limits, rooms, seed }
+    }
+
+    /// The parts that the next site takes over as they are.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    pub fn origins(&self) -> &[Arc<Origin>] {
+        &self.origins
+    }
+
+    pub fn rooms(&self) -> &[Arc<Room>] {
+        &self.rooms
+    }
+
+    /// The state behind a reference. [`Site::bind`] made one for each.
+    #[allow(clippy::indexing_slicing, reason = "ids are made by the loader for this policy alone")]
+    pub fn origin(&self, id: OriginId) -> &Arc<Origin> {
+        &self.origins[id.0]
+    }
+
+    /// See [`Site::origin`].
+    #[allow(clippy::indexing_slicing, reason = "ids are made by the loader for this policy alone")]
+    pub fn limit(&self, id: RateLimitId) -> &Arc<Limit> {
+        &self.limits[id.0]
+    }
+
+    /// See [`Site::origin`].
+    #[allow(clippy::indexing_slicing, reason = "ids are made by the loader for this policy alone")]
+    pub fn room(&self, id: WaitingRoomId) -> &Arc<Room> {
+        &self.rooms[id.0]
+    }
+
+    /// See [`Site::origin`].
+    #[allow(clippy::indexing_slicing, reason = "ids are made by the loader for this policy alone")]
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.policy.routes[id.0]
+    }
+
+    /// The rules of a route's cache, if it has one.
+    pub fn cache_of(&self, route: &Route) -> Option<&policy::Cache> {
+        self.policy.caches.get(route.cache?.0)
+    }
+
+    /// Whether the level holds everyone on all routes of a room; or, where that is the question, on
+    /// `any` of them.
+    pub fn is_held(&self, room: &Arc<Room>, any: bool) -> bool {
+        let of_room = |r: &&Route| r.waiting_room.is_some_and(|id| Arc::ptr_eq(self.room(id), room));
+        let holds = |route: &Route| {
+            let level = self.origin(route.origin).level();
+            route.mode.get(level as usize) == Some(&Mode::Wait)
+        };
+        let mut routes = self.policy.routes.iter().filter(of_room).peekable();
+        if any { routes.any(holds) } else { routes.peek().is_some() && routes.all(holds) }
+    }
+
+    /// The room of that name.
+    pub fn room_named(&self, name: &str) -> Option<&Arc<Room>> {
+        self.rooms.iter().find(|room| room.name() == name)
+    }
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("origins", &self.origins).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,286 @@
+//! The stages: each a few lines between a core module and the request.
+
+use std::time::Duration;
+
+use compact_str::ToCompactString;
+
+use super::Flow;
+use super::answer::{Answer, Content, Fields, Format};
+use super::origin::Admitted;
+use super::own;
+use super::passage::{CopyUse, Passage};
+use super::reason::Reason;
+use super::room::{Asks, Entrance};
+use super::view::{BodyKind, View};
+use crate::cache::entry::{Precondition, State};
+use crate::cache::key::{self, Encodings};
+use crate::cache::request::{Bypass, Lookup, lookup};
+use crate::cache::status::{CacheStatus, Forward};
+use crate::clock::Now;
+use crate::policy::{Level, Mode, Policy, RateKey, Route};
+use crate::rate_limit::Verdict;
+use crate::route;
+
+/// When to come back to what is switched off.
+const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
+
+/// Which route it is. Seawall's own URLs have none.
+pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+    passage.scheme = view.scheme;
+    if view.path.starts_with(own::PREFIX) {
+        return Flow::Respond(own::answer(passage, view, now));
+    }
+    let Some((id, route)) = route::find(&passage.site.policy, view) else {
+        return Flow::Respond(Answer::of(Reason::NotFound, &passage.site.pages, Format::asked(view)));
+    };
+    let too_large = matches!(view.body, BodyKind::Length(n) if n > route.max_body_size);
+    passage.take_route(id);
+    if too_large {
+        return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
+    }
+    Flow::Continue
+}
+
+/// At which level it is served, and what the route does at it. `refuse` answers at once; every
+/// other mode travels on to the stage that it is about.
+pub fn level(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
+    passage.level = passage.origin().level();
+    passage.mode = passage.route().mode.get(passage.level as usize).copied().unwrap_or_default();
+    if passage.mode == Mode::Refuse {
+        return Flow::Respond(switched_off(passage, view));
+    }
+    Flow::Continue
+}
+
+/// How often this visitor may ask. What the waiting room answers does not count: one who is going
+/// to wait is not asked here.
+pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+    let site = passage.site.clone();
+    let route = site.route(passage.route_id());
+    if route.rate_limits.is_empty() {
+        return Flow::Continue;
+    }
+    if let Some(room) = route.waiting_room {
+        let room = site.room(room);
+        let presented = room.presented(view);
+        if presented.session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
+            return Flow::Continue;
+        }
+    }
+    for id in &route.rate_limits {
+        let limit = site.limit(*id);
+        let verdict = limit.check(limit.key(view.client), now.mono);
+        if let (Verdict::Refused { .. }, Some(seconds)) = (verdict, verdict.retry_after_seconds()) {
+            let answer = refusal(passage, view, Reason::RateLimited)
+                .with("retry-after", seconds.to_compact_string())
+                .with("ratelimit-policy", limit.policy_field())
+                .with("ratelimit", limit.limit_field(verdict));
+            return Flow::Respond(answer);
+        }
+    }
+    Flow::Continue
+}
+
+/// Whether this visitor is inside, or what place they have.
+pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+    let Some(id) = passage.route().waiting_room else { return Flow::Continue };
+    let room = passage.site.room(id).clone();
+    let presented = room.presented(view);
+    let asks = Asks { scheme: view.scheme, format: format(passage.route(), view), get: view.method == "GET" };
+    if passage.mode == Mode::Wait {
+        return Flow::Respond(room.hold(presented, asks, now));
+    }
+    match room.visit(presented, asks, now) {
+        Entrance::Inside(inside, cookie) => {
+            passage.visit = Some(inside);
+            passage.cookies.extend(cookie);
+            Flow::Continue
+        }
+        Entrance::Outside(answer) => Flow::Respond(answer),
+    }
+}
+
+/// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
+pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+    let may_copy = view.is_read() && view.body == BodyKind::None;
+    if let Some(flow) = may_copy.then(|| from_cache(passage, view, now)).flatten() {
+        return flow;
+    }
+    let mode = passage.mode;
+    if matches!(mode, Mode::Snapshot | Mode::Newest) {
+        if let Some(file) = passage.copy.file.take() {
+            let answer = Answer { reason: Reason::Snapshot, content: Content::File(file), fields: Fields::new() };
+            return Flow::Respond(answer.with("cache-status", "Seawall; hit; detail=snapshot"));
+        }
+        return Flow::Respond(switched_off(passage, view));
+    }
+    Flow::Continue
+}
+
+fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> {
+    let site = passage.site.clone();
+    let route = site.route(passage.route_id());
+    // The snapshot stands in wherever the route says it does at static, not only by then.
+    if matches!(route.mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
+        passage.copy.file = site.snapshot.as_ref().and_then(|s| s.find(view.path));
+    }
+    let rules = site.cache_of(route)?;
+    let lookup = lookup(view, rules);
+    passage.copy.lookup = Some(lookup);
+    passage.copy.forwarded = Some(Forward::Bypass);
+    if let Lookup::Bypass(Bypass::Method | Bypass::Body | Bypass::Authorization | Bypass::Upgrade) = lookup {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(128);
+    key::write(&mut bytes, view, rules, Encodings::of(view));
+    let held = site.store.get(&bytes);
+    let found = held.as_ref().map(|entry| entry.state(now.mono));
+    let allowed = held.as_ref().is_some_and(|entry| entry.may_answer(lookup));
+    let any_age = matches!(passage.mode, Mode::Stale | Mode::Newest | Mode::Snapshot);
+    let part = matches!(lookup, Lookup::Bypass(_));
+    passage.copy.forwarded = Some(match found {
+        None => Forward::UriMiss,
+        Some(_) if part || !allowed => Forward::Miss,
+        Some(_) => Forward::Stale,
+    });
+    let entry = match (held, found) {
+        (Some(entry), Some(State::Fresh | State::StaleWhileRevalidate)) if allowed => Some(entry),
+        // Where the policy prefers any copy to the origin, a visitor's own cookies don't matter: the
+        // copy is nobody's.
+        (Some(entry), Some(_)) if any_age && !part && !entry.terms().must_revalidate => Some(entry),
+        (Some(entry), Some(_)) => {
+            passage.copy.fallback = Some(entry);
+            None
+        }
+        _ => None,
+    };
+    let Some(entry) = entry else {
+        // A part of a page, and what HEAD says of it, is asked of the origin and shared with nobody.
+        if view.method == "GET" && !part {
+            passage.copy.key = Some(bytes.into());
+        }
+        return None;
+    };
+    let state = entry.state(now.mono);
+    if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
+        passage.copy.key = Some(bytes.into());
+    }
+    let reason = if state == State::Fresh { Reason::Hit } else { Reason::Stale };
+    let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };
+    let age = entry.age_seconds(now.mono).to_compact_string();
+    let content = match entry.precondition(view) {
+        Precondition::Full => Content::Copy(entry),
+        Precondition::NotModified => Content::NotModified(entry),
+    };
+    let answer = Answer { reason, content, fields: Fields::new() };
+    Some(Flow::Respond(answer.with("age", age).with("cache-status", status.to_compact_string())))
+}
+
+/// Whether there is a place at the origin.
+pub fn admission(passage: &mut Passage, now: Now) -> Flow {
+    let origin = passage.origin().clone();
+    match origin.admit(now.mono) {
+        Admitted::Now(permit) => {
+            passage.permit = Some(permit);
+            Flow::Continue
+        }
+        Admitted::Queued(turn) => Flow::Wait(turn),
+        // What stands in for the origin is the asker's to say: a fill has many.
+        Admitted::Refused(reason, _) => Flow::Respond(Answer::of(reason, &passage.site.pages, passage.format)),
+    }
+}
+
+fn format(route: &Route, view: &View<'_>) -> Format {
+    if route.answers_json { Format::Json } else { Format::asked(view) }
+}
+
+fn refusal(passage: &Passage, view: &View<'_>, reason: Reason) -> Answer {
+    Answer::of(reason, &passage.site.pages, format(passage.route(), view))
+}
+
+fn switched_off(passage: &mut Passage, view: &View<'_>) -> Answer {
+    passage.copy = CopyUse::default();
+    let seconds = passage.spread(RETRY_AFTER_LEVEL);
+    refusal(passage, view, Reason::LevelRefused).with("retry-after", seconds.to_compact_string())
+}
+
+/// A request of which someone asks what would become of it.
+pub struct Explained<'a> {
+    pub policy: &'a Policy,
+    pub route: &'a Route,
+    pub view: &'a View<'a>,
+}
+
+impl Explained<'_> {
+    fn mode(&self, level: Level) -> Mode {
+        self.route.mode.get(level as usize).copied().unwrap_or_default()
+    }
+}
+
+pub fn explain_route(asked: &Explained<'_>, _: Level) -> String {
+    let origin = asked.policy.origins.get(asked.route.origin.0).map_or("?", |o| o.name.as_str());
+    format!("`{}`, to origin `{origin}`", asked.route.name)
+}
+
+pub fn explain_level(asked: &Explained<'_>, level: Level) -> String {
+    match asked.mode(level) {
+        Mode::Pass => "pass".to_owned(),
+        Mode::Stale => "any copy held, else on".to_owned(),
+        Mode::Snapshot => "the newest copy: a cached one, else the snapshot's file, else 503".to_owned(),
+        Mode::Wait => "everyone is held in the room".to_owned(),
+        Mode::Refuse => "503, with Retry-After".to_owned(),
+        Mode::Newest if asked.view.is_read() => {
+            "the newest copy: a cached one, else the snapshot's file, else 503".to_owned()
+        }
+        Mode::Newest => "503: a write is never answered from a copy".to_owned(),
+    }
+}
+
+pub fn explain_rate_limit(asked: &Explained<'_>, _: Level) -> String {
+    let limits = asked.route.rate_limits.iter().filter_map(|id| asked.policy.rate_limits.get(id.0));
+    let words: Vec<_> = limits
+        .map(|l| {
+            let by = match l.key {
+                RateKey::ClientIp => "client_ip",
+                RateKey::ClientNet => "client_net",
+            };
+            let every = humantime::format_duration(l.quota.period);
+            format!("`{}`: {} in {every} by {by}, burst {}", l.name, l.quota.count, l.burst)
+        })
+        .collect();
+    if words.is_empty() { "none".to_owned() } else { words.join("; ") }
+}
+
+pub fn explain_waiting_room(asked: &Explained<'_>, level: Level) -> String {
+    let Some(room) = asked.route.waiting_room.and_then(|id| asked.policy.waiting_rooms.get(id.0)) else {
+        return "none".to_owned();
+    };
+    if asked.mode(level) == Mode::Wait {
+        return format!("`{}` holds everyone, those inside too", room.name);
+    }
+    format!("`{}`: at most {} inside; others wait their turn", room.name, room.capacity)
+}
+
+pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
+    let Some(rules) = asked.route.cache.and_then(|id| asked.policy.caches.get(id.0)) else {
+        return "none".to_owned();
+    };
+    let name = &rules.name;
+    let copy = matches!(asked.mode(level), Mode::Stale | Mode::Newest | Mode::Snapshot);
+    match lookup(asked.view, rules) {
+        Lookup::Bypass(why) => format!("`{name}` not used ({why:?})").to_lowercase(),
+        Lookup::Plain if copy => format!("`{name}`: a copy of any age answers"),
+        Lookup::Plain => format!("`{name}`: a fresh copy answers; a miss is fetched once for all"),
+        Lookup::Personal => format!("`{name}`: its cookies make it personal; only what the origin calls public"),
+    }
+}
+
+pub fn explain_admission(asked: &Explained<'_>, level: Level) -> String {
+    if matches!(asked.mode(level), Mode::Snapshot | Mode::Newest | Mode::Refuse | Mode::Wait) {
+        return "not reached".to_owned();
+    }
+    let Some(origin) = asked.policy.origins.get(asked.route.origin.0) else { return String::new() };
+    let c = &origin.concurrency;
+    let patience = humantime::format_duration(c.patience);
+    format!("at most {} at `{}` at once; {} may wait up to {patience}", c.limit, origin.name, c.queue)
+}

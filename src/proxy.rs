@@ -1,0 +1,398 @@
+//! Everything that needs an origin, on pingora; and the second door, HTTP/2.
+//!
+//! A request comes with its decision, from the front or from a fill, or it is decided here
+//! (`second_door`). From then on these are hooks around pingora's proxy: what the origin gets to
+//! see, what is learned from its answer, and what is said when there is none.
+
+use std::any::Any;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+
+pub mod fill;
+mod filling;
+mod forward;
+pub mod probe;
+mod reply;
+pub mod resolve;
+mod second_door;
+mod sink;
+
+pub use filling::{Miss, begin, cache_status, refresh, request_head, take_turn};
+pub use resolve::Addresses;
+
+use crate::clock::{Clock, Mono, Now};
+use crate::level::Contact;
+use crate::pipeline::answer::RequestId;
+use crate::pipeline::passage::Passage;
+use crate::pipeline::reason::Reason;
+use crate::pipeline::site::Site;
+
+/// Attempts for one request: pingora counts them all, and one more is needed where a kept upstream
+/// connection turns out to be closed.
+const ATTEMPTS: usize = 2;
+/// How often the pace of a body is looked at.
+const PACE_EVERY: Duration = Duration::from_secs(5);
+/// How soon to come back when the origin failed.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// What both doors share.
+pub struct Door {
+    /// The policy in force, with the state its names are bound to.
+    pub site: ArcSwap<Site>,
+    pub clock: Clock,
+    pub fills: fill::Fills,
+    /// Where the origins' servers are.
+    pub addresses: Addresses,
+    /// True once the edge is draining.
+    pub shutdown: ShutdownWatch,
+    /// Keys whose answers turned out to be personal, so that their next readers don't wait for one
+    /// another.
+    pub personal: moka::sync::Cache<Box<[u8]>, ()>,
+    proxy: std::sync::OnceLock<Arc<Proxy>>,
+    next_id: AtomicU64,
+}
+
+/// Pingora's proxy with our hooks.
+pub type Proxy = HttpProxy<Hooks>;
+
+impl Door {
+    pub fn new(site: Arc<Site>, clock: Clock, addresses: Addresses, shutdown: ShutdownWatch, seed: u64) -> Arc<Self> {
+        let threads = site.policy.edge.threads.get();
+        let door = Arc::new(Self {
+            site: ArcSwap::new(site),
+            clock,
+            fills: fill::Fills::default(),
+            addresses,
+            shutdown,
+            personal: filling::personal_keys(),
+            proxy: std::sync::OnceLock::new(),
+            next_id: AtomicU64::new(seed),
+        });
+        let conf = Arc::new(ServerConf { threads, max_retries: ATTEMPTS, ..ServerConf::default() });
+        let mut proxy = http_proxy(&conf, Hooks { door: Arc::downgrade(&door) });
+        proxy.server_options = Some(second_door::options(&door));
+        let _ = door.proxy.set(Arc::new(proxy));
+        door
+    }
+
+    /// The proxy behind both doors.
+    pub fn proxy(&self) -> Option<&Arc<Proxy>> {
+        self.proxy.get()
+    }
+
+    /// The next request's id. Multiplied by an odd constant, neighbours look unlike.
+    pub fn request_id(&self) -> RequestId {
+        RequestId::new(self.next_id.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// A decision on its way through pingora, from whoever made it.
+pub struct Carried {
+    pub passage: Passage,
+    pub role: Role,
+    /// The front has read the whole body, and has answered `Expect` itself.
+    pub continued: bool,
+}
+
+/// On whose behalf the origin is asked.
+pub enum Role {
+    Visitor,
+    Fill(Box<filling::Writer>),
+}
+
+/// What a request carries from hook to hook.
+pub struct Ctx {
+    carried: Option<Box<Carried>>,
+    /// Request body bytes passed on, for `max_body_size`.
+    body_in: u64,
+    body_out: u64,
+    /// Since when, and how many bytes of the body came since: for `body_min_rate`.
+    pace: Option<(Mono, u64)>,
+    /// An answer of the origin was received.
+    reached: bool,
+    status: u16,
+}
+
+/// Our side of pingora's proxy.
+pub struct Hooks {
+    door: std::sync::Weak<Door>,
+}
+
+type Result<T> = std::result::Result<T, Box<Error>>;
+
+impl Hooks {
+    /// The door outlives every request; only the cycle between it and the proxy is weak.
+    fn door(&self) -> Result<Arc<Door>> {
+        self.door.upgrade().ok_or_else(|| Error::explain(ErrorType::InternalError, "the edge is shutting down"))
+    }
+}
+
+impl Ctx {
+    fn passage(&mut self) -> Result<&mut Passage> {
+        let carried = self.carried.as_mut();
+        carried.map(|c| &mut c.passage).ok_or_else(|| Error::explain(ErrorType::InternalError, "no decision"))
+    }
+
+    fn observe(&mut self, contact: Contact, now: Now) {
+        if let Some(carried) = &self.carried {
+            carried.passage.origin().observe(contact, now);
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Hooks {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx { carried: None, body_in: 0, body_out: 0, pace: None, reached: false, status: 0 }
+    }
+
+    /// Pingora adds a compression module by default, which is not wanted.
+    fn init_downstream_modules(&self, _: &mut pingora::modules::http::HttpModules) {}
+
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Ctx, carried: Box<dyn Any + Send + Sync>) {
+        ctx.carried = carried.downcast::<Carried>().ok();
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        let door = self.door()?;
+        let timeout = door.site.load().policy.edge.body_timeout;
+        session.set_write_timeout(Some(timeout));
+        session.set_read_timeout(Some(timeout));
+        if ctx.carried.is_some() {
+            return Ok(false);
+        }
+        second_door::request(&door, session, ctx).await
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let door = self.door()?;
+        let peer = forward::peer(&door, session, ctx.passage()?);
+        if peer.is_err() {
+            ctx.observe(Contact::Unreachable, door.clock.now());
+        }
+        peer
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let continued = ctx.carried.as_ref().is_some_and(|c| c.continued);
+        forward::request(ctx.passage()?, session, request, continued)
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let came = body.as_ref().map_or(0, |b| b.len() as u64);
+        ctx.body_in += came;
+        let now = self.door()?.clock.mono();
+        let (since, so_far) = ctx.pace.unwrap_or((now, 0));
+        let passage = ctx.passage()?;
+        let least = passage.site.policy.edge.body_min_rate.saturating_mul(PACE_EVERY.as_secs());
+        // Over HTTP/1 the connection itself sees to it.
+        let over = session.is_http2() && now.since(since) >= PACE_EVERY;
+        if over && so_far + came < least {
+            return Err(Error::explain(ErrorType::HTTPStatus(408), "the body comes too slowly").into_down());
+        }
+        let max = passage.route().max_body_size;
+        if ctx.body_in > max {
+            return Err(Error::explain(ErrorType::HTTPStatus(413), "the body is larger than max_body_size").into_down());
+        }
+        ctx.pace = Some(if over { (now, 0) } else { (since, so_far + came) });
+        Ok(())
+    }
+
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        if response.status.is_informational() && response.status.as_u16() != 101 {
+            return Ok(());
+        }
+        let door = self.door()?;
+        if *door.shutdown.borrow() {
+            session.set_keepalive(None);
+        }
+        let now = door.clock.now();
+        ctx.reached = true;
+        ctx.status = response.status.as_u16();
+        ctx.observe(Contact::Reached, now);
+        let Some(carried) = ctx.carried.as_mut() else { return Ok(()) };
+        if forward::is_stream(response)
+            && let Some(permit) = carried.passage.permit.as_mut()
+        {
+            permit.into_stream().map_err(|_| Error::explain(ErrorType::HTTPStatus(503), STREAMS_FULL))?;
+        }
+        match &mut carried.role {
+            // RFC 5861 §4: a copy is better than an error.
+            Role::Visitor if fill::is_error(ctx.status) && carried.passage.has_fallback(now) => {
+                Err(Error::explain(ErrorType::InvalidHTTPHeader, "the origin answered with an error").into_up())
+            }
+            Role::Visitor => forward::response(&mut carried.passage, session, response),
+            Role::Fill(writer) => {
+                writer.head(&carried.passage, response, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        let Some(carried) = ctx.carried.as_mut() else { return Ok(None) };
+        ctx.body_out += body.as_ref().map_or(0, |b| b.len() as u64);
+        if let Role::Fill(writer) = &mut carried.role {
+            writer.body(body.as_ref(), end);
+        }
+        if end && !session.was_upgraded() {
+            // The origin has said its last: its place is free, however slowly the client reads.
+            carried.passage.permit = None;
+        }
+        Ok(None)
+    }
+
+    fn fail_to_connect(&self, _: &mut Session, peer: &HttpPeer, ctx: &mut Ctx, mut e: Box<Error>) -> Box<Error> {
+        if let Ok(door) = self.door() {
+            ctx.observe(Contact::Unreachable, door.clock.now());
+        }
+        tracing::debug!(%peer, error = %e, "no connection to the origin");
+        e.set_retry(false);
+        e
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        e: Box<Error>,
+        ctx: &mut Ctx,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut e = e.more_context(format!("server {peer}"));
+        // RFC 9110 §9.2.2: a request that may have had an effect is not sent twice.
+        if !session.req_header().method.is_idempotent()
+            || session.as_ref().retry_buffer_truncated()
+            || session.response_written().is_some()
+        {
+            e.set_retry(false);
+        } else {
+            e.retry.decide_reuse(reused);
+        }
+        if *e.esource() == ErrorSource::Upstream
+            && !ctx.reached
+            && !e.retry()
+            && let Ok(door) = self.door()
+        {
+            ctx.observe(Contact::Unreachable, door.clock.now());
+        }
+        e
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, e: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let reason = reason_of(e);
+        let nothing = FailToProxy { error_code: 0, can_reuse_downstream: false };
+        let Ok(door) = self.door() else { return nothing };
+        let Some(carried) = ctx.carried.as_mut() else { return nothing };
+        // An error of the origin's after its head is written can only be shown by breaking off.
+        if session.response_written().is_some_and(|r| !r.status.is_informational()) || reason == Reason::ClientGone {
+            carried.passage.because(reason);
+            return nothing;
+        }
+        if let Role::Fill(writer) = &carried.role {
+            writer.refuse(reason, RETRY_AFTER_FAILURE);
+            return nothing;
+        }
+        carried.passage.permit = None;
+        let answer = carried.passage.fall_back(reason, RETRY_AFTER_FAILURE, door.clock.now());
+        tracing::debug!(error = %e, reason = reason.label(), answer = answer.reason.label(), "the origin gave no answer");
+        let error_code = answer.status();
+        // After a failure pingora drops the connection whatever is said here: the client is told so.
+        let can_reuse_downstream = false;
+        session.set_keepalive(None);
+        match reply::write(&mut carried.passage, session, answer).await {
+            Ok(bytes) => ctx.body_out = bytes,
+            Err(_) => return FailToProxy { error_code, can_reuse_downstream: false },
+        }
+        ctx.status = error_code;
+        FailToProxy { error_code, can_reuse_downstream }
+    }
+
+    async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Ctx) {
+        let Some(mut carried) = ctx.carried.take() else { return };
+        let now = carried.passage.site.clock.mono();
+        let status = session.response_written().map_or(ctx.status, |r| r.status.as_u16());
+        let passage = &mut carried.passage;
+        let reason = match (passage.reason(), e) {
+            (Reason::ClientGone, None) => Reason::Pass,
+            (Reason::ClientGone, Some(e)) => reason_of(e),
+            (told, _) => told,
+        };
+        passage.finish(reason, if status == 0 { reason.status() } else { status }, ctx.body_out, now);
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
+        // Every failure is in the access log with its reason, and counted.
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: pingora::proxy::ProxyWarnLogContext) -> bool {
+        true
+    }
+}
+
+const STREAMS_FULL: &str = "no stream is free";
+
+/// What a pingora error means here.
+fn reason_of(e: &Error) -> Reason {
+    match (e.etype(), e.esource()) {
+        (ErrorType::HTTPStatus(413), _) => Reason::BodyTooLarge,
+        (ErrorType::HTTPStatus(503), _) => Reason::StreamsFull,
+        (ErrorType::HTTPStatus(408), _) => Reason::RequestTimeout,
+        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Reason::RequestTimeout,
+        (ErrorType::ReadError, ErrorSource::Downstream) if timed_out(e) => Reason::RequestTimeout,
+        (_, ErrorSource::Downstream) => Reason::ClientGone,
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Reason::OriginTimeout,
+        (
+            ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::SocketError
+            | ErrorType::BindError
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::InvalidCert
+            | ErrorType::HandshakeError,
+            _,
+        ) => Reason::OriginUnreachable,
+        _ => Reason::OriginFailed,
+    }
+}
+
+/// Whether the body came too slowly (see [`crate::front::stream::Conn::keep_pace`]).
+fn timed_out(e: &Error) -> bool {
+    let cause = e.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut)
+}

@@ -1,0 +1,211 @@
+//! The second door: HTTP/2 requests come through pingora whole and meet the same core here.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header;
+use pingora::Error;
+use pingora::apps::HttpServerOptions;
+use pingora::proxy::Session;
+
+use super::fill::Missed;
+use super::filling::{self, Miss};
+use super::{Carried, Ctx, Door, Result, Role, reply};
+use crate::front::head::is_host;
+use crate::pipeline::answer::{Answer, Format};
+use crate::pipeline::client::identify;
+use crate::pipeline::passage::Passage;
+use crate::pipeline::path::normalise;
+use crate::pipeline::reason::Reason;
+use crate::pipeline::view::{BodyKind, Field, Scheme, Version, View};
+use crate::pipeline::{Outcome, decide, refuse};
+
+/// A body longer than this is not read beforehand: pingora keeps 64 KiB for the origin, and one
+/// more frame may come before we know.
+const READ_AHEAD: usize = 48 << 10;
+
+pub(super) fn options(door: &Door) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(door.site.load().policy.edge.idle_timeout);
+    options
+}
+
+/// Decides a request, and answers it unless it goes to the origin. True: answered.
+pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+    let now = door.clock.now();
+    let site = door.site.load_full();
+    let id = door.request_id();
+    let bodyless = session.as_mut().is_body_empty();
+    let request = session.req_header();
+    let fields: Vec<Field<'_>> =
+        request.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+    let authority = request.uri.authority().map(|a| a.as_str());
+    let host = authority.or_else(|| request.headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
+    let host = host.to_ascii_lowercase();
+    let raw_path = request.uri.path();
+    let path = normalise(raw_path);
+    let peer = session.client_addr().and_then(|a| a.as_inet()).map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
+    let (client, scheme) = identify(peer, Scheme::Https, &site.policy.edge.trusted_proxies, &fields);
+    let length: Option<u64> =
+        request.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let mut view = View {
+        method: request.method.as_str(),
+        version: Version::Http2,
+        scheme,
+        host: &host,
+        path: path.as_deref().unwrap_or("/"),
+        raw_path,
+        query: request.uri.query(),
+        fields: &fields,
+        client,
+        body: match length {
+            Some(0) => BodyKind::None,
+            Some(length) => BodyKind::Length(length),
+            None => BodyKind::Stream,
+        },
+    };
+    if bodyless {
+        view.body = BodyKind::None;
+    }
+    let malformed = if path.is_err() || !is_host(&host) || host.is_empty() {
+        Some(Reason::BadRequest)
+    } else {
+        unwelcome(&view, site.policy.edge.max_header_size)
+    };
+    let (mut passage, outcome) = match malformed {
+        Some(reason) => {
+            let answer = Answer::of(reason, &site.pages, Format::asked(&view));
+            (refuse(&site, client, id, now), Outcome::Answer(answer))
+        }
+        None => decide(&site, &view, id, now),
+    };
+    passage.keep_seen(&view);
+    let miss = passage.copy.key.clone().map(|key| (key, filling::request_head(&passage, &view)));
+    let body = view.body;
+    match outcome {
+        Outcome::Answer(answer) => {
+            if let (Some((key, head)), Reason::Stale) = (&miss, answer.reason) {
+                filling::refresh(door, &passage, Miss { key, head: head.clone() });
+            }
+            finish(session, ctx, passage, answer).await
+        }
+        Outcome::Origin => {
+            let carried = Carried { passage, role: Role::Visitor, continued: false };
+            to_origin(door, session, ctx, carried, miss, body).await
+        }
+    }
+}
+
+/// What the first door refuses by its head, where HTTP/2 has it too.
+fn unwelcome(view: &View<'_>, max_header_size: usize) -> Option<Reason> {
+    if matches!(view.method, "CONNECT" | "TRACE") {
+        return Some(Reason::MethodRefused);
+    }
+    if view.field("expect").is_some_and(|e| !e.eq_ignore_ascii_case("100-continue")) {
+        return Some(Reason::ExpectationFailed);
+    }
+    // RFC 9113 §6.5.2 counts 32 bytes a field more; the policy means what is sent.
+    let size: usize = view.fields.iter().map(|f| f.name.len() + f.value.len() + 4).sum();
+    (size + view.raw_path.len() > max_header_size).then_some(Reason::HeaderTooLarge)
+}
+
+async fn to_origin(
+    door: &Arc<Door>,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut carried: Carried,
+    miss: Option<(Box<[u8]>, Bytes)>,
+    body: BodyKind,
+) -> Result<bool> {
+    let reader = miss.and_then(|(key, head)| filling::begin(door, &carried.passage, Miss { key: &key, head }));
+    if let Some(reader) = reader {
+        let head = tokio::select! {
+            head = reader.head() => head,
+            gone = left(session) => return Err(gone),
+        };
+        match head {
+            Ok(head) if head.is_error() && carried.passage.has_fallback(door.clock.now()) => {
+                let answer = carried.passage.fall_back(Reason::OriginFailed, Duration::ZERO, door.clock.now());
+                return finish(session, ctx, carried.passage, answer).await;
+            }
+            Ok(head) => {
+                let passage = &mut carried.passage;
+                passage.because(Reason::Fill);
+                ctx.body_out = reply::follow(passage, session, &head, reader).await.inspect_err(|_| {
+                    passage.because(Reason::OriginFailed);
+                })?;
+                ctx.carried = Some(Box::new(carried));
+                return Ok(true);
+            }
+            Err(Missed::Refused(reason, retry_after)) => {
+                let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
+                return finish(session, ctx, carried.passage, answer).await;
+            }
+            Err(Missed::Alone) => {}
+        }
+    }
+    if let Err(reason) = read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
+        let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
+        return finish(session, ctx, carried.passage, answer).await;
+    }
+    let taken = if body == BodyKind::None {
+        tokio::select! {
+            taken = filling::take_turn(door, &mut carried.passage) => taken,
+            gone = left(session) => return Err(gone),
+        }
+    } else {
+        filling::take_turn(door, &mut carried.passage).await
+    };
+    if let Err((reason, retry_after)) = taken {
+        let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
+        return finish(session, ctx, carried.passage, answer).await;
+    }
+    ctx.carried = Some(Box::new(carried));
+    Ok(false)
+}
+
+async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {
+    passage.because(answer.reason);
+    let written = reply::write(&mut passage, session, answer).await;
+    ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false }));
+    ctx.body_out = written?;
+    Ok(true)
+}
+
+/// Resolves when the client has reset the stream or closed the connection.
+async fn left(session: &mut Session) -> Box<Error> {
+    loop {
+        match session.as_mut().read_body_or_idle(true).await {
+            Ok(_) => {}
+            Err(e) => return e.into_down(),
+        }
+    }
+}
+
+/// Reads a small body before a place at the origin is taken. Pingora keeps it and sends it on.
+async fn read_ahead(
+    session: &mut Session,
+    body: BodyKind,
+    buffer_body: usize,
+) -> Result<std::result::Result<(), Reason>> {
+    let most = buffer_body.min(READ_AHEAD);
+    match body {
+        BodyKind::None => return Ok(Ok(())),
+        BodyKind::Length(length) if length > most as u64 => return Ok(Ok(())),
+        BodyKind::Length(_) | BodyKind::Stream => {}
+    }
+    session.as_mut().enable_retry_buffering();
+    let timeout = session.as_ref().get_read_timeout().unwrap_or(Duration::from_secs(30));
+    let mut read = 0;
+    while read < most {
+        match tokio::time::timeout(timeout, session.as_mut().read_request_body()).await {
+            Ok(Ok(Some(piece))) => read += piece.len(),
+            Ok(Ok(None)) => break,
+            Ok(Err(e)) => return Err(e.into_down()),
+            Err(_) => return Ok(Err(Reason::RequestTimeout)),
+        }
+    }
+    Ok(Ok(()))
+}
