@@ -16,6 +16,7 @@ pub mod connections;
 pub mod errand;
 pub mod head;
 pub mod io;
+mod lent;
 pub mod render;
 pub mod stream;
 pub mod tls;

@@ -7,7 +7,7 @@
 use std::any::Any;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -104,6 +104,24 @@ pub struct Carried {
     pub role: Role,
     /// The front has read the whole body, and has answered `Expect` itself.
     pub continued: bool,
+    /// Told when the origin failed and the request was answered whole nevertheless: the connection
+    /// can be kept, though pingora gives it up.
+    pub answered: Option<Answered>,
+}
+
+/// See [`Carried::answered`].
+#[derive(Clone, Debug, Default)]
+pub struct Answered(Arc<AtomicBool>);
+
+impl Answered {
+    /// Whether it was.
+    pub fn is_whole(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn whole(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// On whose behalf the origin is asked.
@@ -328,15 +346,21 @@ impl ProxyHttp for Hooks {
         let answer = carried.passage.fall_back(reason, RETRY_AFTER_FAILURE, door.clock.now());
         tracing::debug!(error = %e, reason = reason.label(), answer = answer.reason.label(), "the origin gave no answer");
         let error_code = answer.status();
-        // After a failure pingora drops the connection whatever is said here: the client is told so.
-        let can_reuse_downstream = false;
-        session.set_keepalive(None);
+        // Pingora drops the connection whatever is said here; but it is only lent.
+        let kept = carried.answered.take();
+        let kept = if drained(session).await { kept } else { None };
+        if kept.is_none() {
+            session.set_keepalive(None);
+        }
         match reply::write(&mut carried.passage, session, answer).await {
             Ok(bytes) => ctx.body_out = bytes,
             Err(_) => return FailToProxy { error_code, can_reuse_downstream: false },
         }
         ctx.status = error_code;
-        FailToProxy { error_code, can_reuse_downstream }
+        if let Some(answered) = kept {
+            answered.whole();
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Ctx) {
@@ -362,6 +386,16 @@ impl ProxyHttp for Hooks {
     }
 }
 
+/// Reads what is left of a request that failed, where that is quick: a small body is here already.
+async fn drained(session: &mut Session) -> bool {
+    if !session.is_body_done() {
+        let _ = tokio::time::timeout(DRAIN, session.as_mut().drain_request_body()).await;
+    }
+    session.is_body_done()
+}
+
+/// How long that may take.
+const DRAIN: Duration = Duration::from_secs(1);
 const STREAMS_FULL: &str = "no stream is free";
 
 /// What a pingora error means here.

@@ -10,6 +10,7 @@ use pingora::protocols::http::ServerSession;
 
 use super::chunked::Scanner;
 use super::connection::Connection;
+use super::lent::Home;
 use super::render::{self, Framing, Terms};
 use super::stream::Conn;
 use crate::pipeline::answer::{Answer, Content};
@@ -17,7 +18,7 @@ use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::BodyKind;
 use crate::proxy::fill::{Head, Missed, Reader};
-use crate::proxy::{self, Carried, Miss, Role};
+use crate::proxy::{self, Answered, Carried, Miss, Role};
 
 /// A refused body up to this size is read to its end, so that the connection can be kept.
 const DRAIN_BYTES: usize = 64 << 10;
@@ -188,13 +189,20 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
     }
     let keep_alive = errand.terms.keep_alive;
     let shutdown = on.door.shutdown.clone();
-    let carried = Carried { passage: errand.passage, role: Role::Visitor, continued: errand.continued };
+    let answered = Answered::default();
+    let carried = Carried {
+        passage: errand.passage,
+        role: Role::Visitor,
+        continued: errand.continued,
+        answered: Some(answered.clone()),
+    };
     let Connection { door, conn, keeping } = on;
-    let mut session = ServerSession::new_http1(conn);
+    let home = Home::default();
+    let mut session = ServerSession::new_http1(Box::new(home.lend(conn)));
     session.set_connection_user_context(Some(Box::new(carried)));
-    let (stream, _) = proxy.process_new_http(session, &shutdown).await?.consume();
-    let mut conn = stream.into_any().downcast::<Conn>().ok()?;
-    (conn.take_back() && keep_alive).then_some(Connection { door, conn, keeping })
+    let reusable = proxy.process_new_http(session, &shutdown).await.is_some() || answered.is_whole();
+    let mut conn = home.take()?;
+    (conn.take_back() && reusable && keep_alive).then_some(Connection { door, conn, keeping })
 }
 
 /// Reads a small body before a place at the origin is taken; whether all of it is here.

@@ -92,7 +92,7 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
             finish(session, ctx, passage, answer).await
         }
         Outcome::Origin => {
-            let carried = Carried { passage, role: Role::Visitor, continued: false };
+            let carried = Carried { passage, role: Role::Visitor, continued: false, answered: None };
             to_origin(door, session, ctx, carried, miss, body).await
         }
     }
@@ -169,7 +169,7 @@ async fn to_origin(
 async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {
     passage.because(answer.reason);
     let written = reply::write(&mut passage, session, answer).await;
-    ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false }));
+    ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false, answered: None }));
     ctx.body_out = written?;
     Ok(true)
 }
