@@ -7,7 +7,7 @@
 use std::any::Any;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -20,6 +20,8 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
+mod carried;
+mod failure;
 pub mod fill;
 mod filling;
 mod forward;
@@ -29,8 +31,11 @@ pub mod resolve;
 mod second_door;
 mod sink;
 
-pub use filling::{Miss, begin, cache_status, refresh, request_head, take_turn};
+pub use carried::{Answered, Carried, Role};
+pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
 pub use resolve::Addresses;
+
+use failure::{drained, reason_of};
 
 use crate::clock::{Clock, Mono, Now};
 use crate::level::Contact;
@@ -45,7 +50,7 @@ const ATTEMPTS: usize = 2;
 /// How often the pace of a body is looked at.
 const PACE_EVERY: Duration = Duration::from_secs(5);
 /// How soon to come back when the origin failed.
-const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
+pub const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// What both doors share.
 pub struct Door {
@@ -96,38 +101,6 @@ impl Door {
     pub fn request_id(&self) -> RequestId {
         RequestId::new(self.next_id.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
-}
-
-/// A decision on its way through pingora, from whoever made it.
-pub struct Carried {
-    pub passage: Passage,
-    pub role: Role,
-    /// The front has read the whole body, and has answered `Expect` itself.
-    pub continued: bool,
-    /// Told when the origin failed and the request was answered whole nevertheless: the connection
-    /// can be kept, though pingora gives it up.
-    pub answered: Option<Answered>,
-}
-
-/// See [`Carried::answered`].
-#[derive(Clone, Debug, Default)]
-pub struct Answered(Arc<AtomicBool>);
-
-impl Answered {
-    /// Whether it was.
-    pub fn is_whole(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    fn whole(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-/// On whose behalf the origin is asked.
-pub enum Role {
-    Visitor,
-    Fill(Box<filling::Writer>),
 }
 
 /// What a request carries from hook to hook.
@@ -222,6 +195,10 @@ impl ProxyHttp for Hooks {
         _: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        // What an upgraded connection carries is no body.
+        if session.was_upgraded() {
+            return Ok(());
+        }
         let came = body.as_ref().map_or(0, |b| b.len() as u64);
         ctx.body_in += came;
         let now = self.door()?.clock.mono();
@@ -334,7 +311,8 @@ impl ProxyHttp for Hooks {
         let Ok(door) = self.door() else { return nothing };
         let Some(carried) = ctx.carried.as_mut() else { return nothing };
         // An error of the origin's after its head is written can only be shown by breaking off.
-        if session.response_written().is_some_and(|r| !r.status.is_informational()) || reason == Reason::ClientGone {
+        let begun = |r: &ResponseHeader| !r.status.is_informational() || r.status.as_u16() == 101;
+        if session.response_written().is_some_and(begun) || reason == Reason::ClientGone {
             carried.passage.because(reason);
             return nothing;
         }
@@ -386,47 +364,4 @@ impl ProxyHttp for Hooks {
     }
 }
 
-/// Reads what is left of a request that failed, where that is quick: a small body is here already.
-async fn drained(session: &mut Session) -> bool {
-    if !session.is_body_done() {
-        let _ = tokio::time::timeout(DRAIN, session.as_mut().drain_request_body()).await;
-    }
-    session.is_body_done()
-}
-
-/// How long that may take.
-const DRAIN: Duration = Duration::from_secs(1);
 const STREAMS_FULL: &str = "no stream is free";
-
-/// What a pingora error means here.
-fn reason_of(e: &Error) -> Reason {
-    match (e.etype(), e.esource()) {
-        (ErrorType::HTTPStatus(413), _) => Reason::BodyTooLarge,
-        (ErrorType::HTTPStatus(503), _) => Reason::StreamsFull,
-        (ErrorType::HTTPStatus(408), _) => Reason::RequestTimeout,
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Reason::RequestTimeout,
-        (ErrorType::ReadError, ErrorSource::Downstream) if timed_out(e) => Reason::RequestTimeout,
-        (_, ErrorSource::Downstream) => Reason::ClientGone,
-        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Reason::OriginTimeout,
-        (
-            ErrorType::ConnectTimedout
-            | ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError
-            | ErrorType::SocketError
-            | ErrorType::BindError
-            | ErrorType::TLSHandshakeFailure
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::InvalidCert
-            | ErrorType::HandshakeError,
-            _,
-        ) => Reason::OriginUnreachable,
-        _ => Reason::OriginFailed,
-    }
-}
-
-/// Whether the body came too slowly (see [`crate::front::stream::Conn::keep_pace`]).
-fn timed_out(e: &Error) -> bool {
-    let cause = e.root_cause().downcast_ref::<std::io::Error>();
-    cause.is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut)
-}

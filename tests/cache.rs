@@ -54,6 +54,24 @@ fn two_hundred_readers_cost_the_origin_one_request() {
 }
 
 #[test]
+fn a_visitor_whose_copy_is_current_is_told_so_on_a_cold_cache_too() {
+    let place = Origin::start(|request, to| {
+        assert_eq!(request.field("if-none-match"), None, "a fill asks for the whole");
+        ok(to, "ETag: \"v1\"\r\n", "page")
+    });
+    let edge = edge(&place);
+    let mut client = edge.connect();
+    let unchanged = client.get("/", "If-None-Match: \"v1\"\r\n");
+    assert_eq!((unchanged.status, unchanged.field("etag"), unchanged.text().as_str()), (304, Some("\"v1\""), ""));
+    assert_eq!(H2::connect(edge.tls).get("/", &[("if-none-match", "W/\"v1\"")]).status, 304);
+    assert_eq!(client.get("/other", "If-None-Match: \"v0\"\r\n").text(), "page");
+    eventually("the whole page was kept", || {
+        client.get("/", "").field("cache-status").unwrap().starts_with("Seawall; hit")
+    });
+    assert_eq!(place.count_of("/"), 2);
+}
+
+#[test]
 fn a_hit_says_its_age_and_answers_conditions_and_head() {
     let place = Origin::start(|_, to| ok(to, "ETag: \"v1\"\r\nX-Own: kept\r\n", "page"));
     let edge = edge(&place);

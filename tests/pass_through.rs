@@ -234,13 +234,16 @@ fn a_websocket_talks_and_holds_no_place() {
         let _ = std::io::copy(&mut from, to);
         false
     });
-    let edge = Edge::start("", &(origin(place.address, 1) + ROUTES));
+    let edge = Edge::start("max_body_size = \"1KiB\"", &(origin(place.address, 1) + ROUTES));
     let mut socket = edge.connect();
     let head =
         get("/chat", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
-    let answer = socket.send(head).head();
+    // What comes with the head is the socket's already.
+    let answer = socket.send(head + "early").head();
     assert_eq!((answer.status, answer.field("upgrade")), (101, Some("websocket")));
-    for message in ["first", "second"] {
+    assert_eq!(socket.bytes(5), b"early");
+    let long = "longer than any body may be here".repeat(100);
+    for message in ["first", "second", &long] {
         socket.send(message);
         assert_eq!(socket.bytes(message.len()), message.as_bytes());
         // The one place is free while the socket is open.

@@ -49,9 +49,12 @@ fn files_the_policy_names_must_be_there() {
         matches!(told.as_slice(), [(Severity::Error, gone), (Severity::Error, swapped), (Severity::Warning, snapshot)]
             if gone.ends_with("shop.pem cannot be read: no such file")
                 && swapped.ends_with("shop.key holds no certificate")
-                && snapshot.ends_with("is no directory")),
+                && snapshot.starts_with("there is no snapshot at")),
         "{told:#?}"
     );
+    std::fs::write(dir.path().join("snapshot"), "a file").unwrap();
+    let wrong = file::missing_files(&loaded.files);
+    assert!(wrong.iter().any(|d| d.severity == Severity::Error && d.message.ends_with("is no directory")), "{wrong:#?}");
 }
 
 proptest::proptest! {

@@ -38,7 +38,7 @@ pub enum Store {
 }
 
 /// For how long an answer is kept, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The origin says that anyone may have it: personal lookups too.
     pub public: bool,

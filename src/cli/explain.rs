@@ -9,7 +9,7 @@ use crate::front::head::{parse, room_for_fields};
 use crate::pipeline::STAGES;
 use crate::pipeline::own;
 use crate::pipeline::stages::Explained;
-use crate::pipeline::view::{Scheme, View};
+use crate::pipeline::view::Scheme;
 use crate::policy::{Level, Policy, file};
 use crate::route;
 
@@ -82,18 +82,7 @@ fn explain(args: &Args, policy: &Policy) -> Result<(), String> {
         Ok(None) => return Err("the request is not whole".to_owned()),
         Err(bad) => return Err(format!("it would be refused with {}: {}", bad.reason.status(), bad.why)),
     };
-    let view = View {
-        method: head.method,
-        version: head.version,
-        scheme,
-        host: &head.host,
-        path: &head.path,
-        raw_path: head.raw_path,
-        query: head.query,
-        fields: head.fields,
-        client: args.client,
-        body: head.body,
-    };
+    let view = head.view(scheme, args.client);
     if view.path.starts_with(own::PREFIX) {
         return Err(format!("{} is Seawall's own: it answers that by itself, whatever the routes say", view.path));
     }

@@ -146,18 +146,7 @@ impl Connection {
         self.keeping.idle_since = now.mono;
         let scheme = if self.conn.is_tls() { Scheme::Https } else { Scheme::Http };
         let (client, scheme) = identify(self.conn.peer().ip(), scheme, &edge.trusted_proxies, head.fields);
-        let view = View {
-            method: head.method,
-            version: head.version,
-            scheme,
-            host: &head.host,
-            path: &head.path,
-            raw_path: head.raw_path,
-            query: head.query,
-            fields: head.fields,
-            client,
-            body: head.body,
-        };
+        let view = head.view(scheme, client);
         let draining = *self.door.shutdown.borrow();
         let terms =
             Terms { version: head.version, head_only: head.method == "HEAD", keep_alive: head.keep_alive && !draining };

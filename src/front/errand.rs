@@ -5,11 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use compact_str::ToCompactString;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 
 use super::chunked::Scanner;
 use super::connection::Connection;
+use super::head;
 use super::lent::Home;
 use super::render::{self, Framing, Terms};
 use super::stream::Conn;
@@ -67,7 +69,13 @@ pub async fn run(mut on: Connection, mut errand: Errand) -> Option<Connection> {
                     let answer = errand.passage.fall_back(Reason::OriginFailed, Duration::ZERO, now);
                     answered(on, errand, answer).await
                 }
-                Ok(head) => follow(on, errand, &head, reader).await,
+                Ok(head) => match not_modified(&on, &errand, &head, reader.is_follower()) {
+                    Some(answer) => {
+                        proxy::read_on(reader);
+                        answered(on, errand, answer).await
+                    }
+                    None => follow(on, errand, &head, reader).await,
+                },
                 Err(Missed::Alone) => alone(on, errand).await,
                 Err(Missed::Refused(reason, retry_after)) => {
                     let answer = errand.passage.fall_back(reason, retry_after, on.door.clock.now());
@@ -76,6 +84,14 @@ pub async fn run(mut on: Connection, mut errand: Errand) -> Option<Connection> {
             }
         }
     }
+}
+
+/// Whether the visitor's own copy is what the fill fetched.
+fn not_modified(on: &Connection, errand: &Errand, fetched: &Head, collapsed: bool) -> Option<Answer> {
+    let mut fields = head::room_for_fields();
+    let asked = head::parse(&errand.head, &mut fields).ok()??;
+    let view = asked.view(errand.passage.scheme, errand.passage.client);
+    proxy::not_modified(&errand.passage, fetched, &view, collapsed, on.door.clock.now())
 }
 
 /// Gives Seawall's own answer, with the request's body out of the way first.
@@ -90,8 +106,8 @@ async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) ->
                 Err(error) => {
                     tracing::warn!(file = %file.path.display(), %error, "a file of the snapshot can't be read");
                     let site = &errand.passage.site;
-                    answer =
-                        Answer::of(Reason::LevelRefused, &site.pages, errand.passage.format).with("retry-after", "30");
+                    answer = Answer::of(Reason::LevelRefused, &site.pages, errand.passage.format)
+                        .with("retry-after", errand.passage.spread(proxy::RETRY_AFTER_FAILURE).to_compact_string());
                     None
                 }
             }
@@ -179,13 +195,9 @@ async fn alone(mut on: Connection, mut errand: Errand) -> Option<Connection> {
 async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Connection> {
     let proxy = on.door.proxy()?.clone();
     let edge = &errand.passage.site.policy.edge;
-    if errand.upgrade {
-        on.conn.show_all(errand.head);
-    } else {
-        on.conn.show_message(errand.head, errand.body);
-        if errand.body != BodyKind::None && !whole {
-            on.conn.keep_pace(edge.body_min_rate);
-        }
+    on.conn.show_message(errand.head, errand.body, errand.upgrade);
+    if errand.body != BodyKind::None && !whole {
+        on.conn.keep_pace(edge.body_min_rate);
     }
     let keep_alive = errand.terms.keep_alive;
     let shutdown = on.door.shutdown.clone();

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 
 use crate::pipeline::path::normalise;
 use crate::pipeline::reason::Reason;
-use crate::pipeline::view::{BodyKind, Field, Version};
+use crate::pipeline::view::{BodyKind, Field, Scheme, Version, View};
 
 /// Header fields at most.
 pub const MAX_FIELDS: usize = 100;
@@ -42,6 +43,24 @@ pub struct Head<'a> {
     pub expects_continue: bool,
     /// Connection: upgrade with an Upgrade field.
     pub upgrade: bool,
+}
+
+impl<'a> Head<'a> {
+    /// The request as the core sees it, of this visitor.
+    pub fn view(&'a self, scheme: Scheme, client: IpAddr) -> View<'a> {
+        View {
+            method: self.method,
+            version: self.version,
+            scheme,
+            host: &self.host,
+            path: &self.path,
+            raw_path: self.raw_path,
+            query: self.query,
+            fields: self.fields,
+            client,
+            body: self.body,
+        }
+    }
 }
 
 /// Why a head did not pass.

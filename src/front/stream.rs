@@ -62,6 +62,8 @@ pub struct Conn {
     /// Writes that wait for flush.
     out: BytesMut,
     pace: Option<Pace>,
+    /// The message asks for another protocol; what follows it belongs to that, if a 101 comes.
+    upgrade: bool,
     eof: bool,
 }
 
@@ -82,6 +84,7 @@ impl Conn {
             gate: Gate::Open,
             out: BytesMut::new(),
             pace: None,
+            upgrade: false,
             eof: false,
         }
     }
@@ -174,20 +177,16 @@ impl Conn {
         io.poll_flush(cx)
     }
 
-    /// Shows pingora one message from here on: `head`, then its body as it comes.
-    pub fn show_message(&mut self, head: Bytes, body: BodyKind) {
+    /// Shows pingora one message from here on: `head`, then its body as it comes. Of an `upgrade`
+    /// everything, once a 101 is written.
+    pub fn show_message(&mut self, head: Bytes, body: BodyKind, upgrade: bool) {
         self.replay = head;
+        self.upgrade = upgrade;
         self.gate = Gate::Message(match body {
             BodyKind::None => Left::Nothing,
             BodyKind::Length(n) => Left::Bytes(n),
             BodyKind::Stream => Left::Chunks(Scanner::default()),
         });
-    }
-
-    /// Shows pingora everything from here on, `head` first: for an upgrade.
-    pub fn show_all(&mut self, head: Bytes) {
-        self.replay = head;
-        self.gate = Gate::Open;
     }
 
     /// From here on a body must bring so many bytes a second.
@@ -200,6 +199,7 @@ impl Conn {
     /// and what follows can't be told apart.
     pub fn take_back(&mut self) -> bool {
         self.pace = None;
+        self.upgrade = false;
         let whole = match &self.gate {
             Gate::Message(Left::Nothing) => true,
             Gate::Message(Left::Bytes(n)) => *n == 0,
@@ -299,7 +299,12 @@ impl AsyncRead for Conn {
 
 impl AsyncWrite for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { io, out, .. } = self.get_mut();
+        let Self { io, out, gate, upgrade, .. } = self.get_mut();
+        // Pingora writes a head in one piece.
+        if *upgrade && data.starts_with(b"HTTP/1.1 101 ") {
+            *upgrade = false;
+            *gate = Gate::Open;
+        }
         if out.len() + data.len() <= JOIN {
             out.extend_from_slice(data);
             return Poll::Ready(Ok(data.len()));

@@ -61,6 +61,9 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Continue;
     }
     if let Some(room) = route.waiting_room {
+        if passage.mode == Mode::Wait {
+            return Flow::Continue;
+        }
         let room = site.room(room);
         let presented = room.presented(view);
         if presented.session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
@@ -147,7 +150,12 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
         (Some(entry), Some(State::Fresh | State::StaleWhileRevalidate)) if allowed => Some(entry),
         // Where the policy prefers any copy to the origin, a visitor's own cookies don't matter: the
         // copy is nobody's.
-        (Some(entry), Some(_)) if any_age && !part && !entry.terms().must_revalidate => Some(entry),
+        // Where the origin is not asked at all, the whole must do for a part.
+        (Some(entry), Some(_))
+            if any_age && (!part || passage.mode != Mode::Stale) && !entry.terms().must_revalidate =>
+        {
+            Some(entry)
+        }
         (Some(entry), Some(_)) => {
             passage.copy.fallback = Some(entry);
             None

@@ -117,8 +117,13 @@ fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
     let shown = file.path.display();
     let (mark, what) = match file.kind {
         FileKind::Snapshot if file.path.is_dir() => return None,
+        FileKind::Snapshot if file.path.exists() => {
+            let diagnostic = Diagnostic::error(file.span.clone(), format!("the snapshot {shown} is no directory"))
+                .label("expected a directory of pages");
+            return Some(diagnostic);
+        }
         FileKind::Snapshot => {
-            let diagnostic = Diagnostic::warning(file.span.clone(), format!("the snapshot {shown} is no directory"))
+            let diagnostic = Diagnostic::warning(file.span.clone(), format!("there is no snapshot at {shown}"))
                 .label("nothing there to answer from")
                 .help("make it and put pages in it; until then `snapshot` answers an honest 503");
             return Some(diagnostic);

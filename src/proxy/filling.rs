@@ -13,14 +13,14 @@ use super::fill::{Fill, For, Head, Joined, Reader};
 use super::forward::is_hop_by_hop;
 use super::sink::Sink;
 use super::{Carried, Door, Role};
-use crate::cache::entry::{Entry, State};
+use crate::cache::entry::{Entry, Precondition, State};
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, judge};
 use crate::cache::key::Encodings;
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
 use crate::pipeline::Flow;
-use crate::pipeline::answer::write_field;
+use crate::pipeline::answer::{Answer, Content, Fields, write_field};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::{Field, View};
@@ -92,8 +92,13 @@ fn replay(door: &Door, passage: &Passage, key: &[u8], fill: &Fill) -> bool {
 
 /// Fetches in the background what was answered from a stale copy.
 pub fn refresh(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) {
-    let Some(mut reader) = begin(door, passage, miss) else { return };
-    // A reader of its own, so that the fill is not abandoned.
+    if let Some(reader) = begin(door, passage, miss) {
+        read_on(reader);
+    }
+}
+
+/// Reads a fill to its end for nobody, so that it is not abandoned.
+pub fn read_on(mut reader: Reader) {
     tokio::spawn(async move {
         if reader.head().await.is_ok() {
             while let Ok(Some(_)) = reader.next().await {}
@@ -133,6 +138,26 @@ pub fn request_head(passage: &Passage, view: &View<'_>) -> Bytes {
     write_field("accept-encoding", Encodings::of(view).field(), &mut out);
     out.extend_from_slice(b"\r\n");
     out.freeze()
+}
+
+/// The answer to a visitor whose own copy is what the fill has just fetched (RFC 9110 §13.2.2): the
+/// fill asked for the whole, since others may need it.
+pub fn not_modified(passage: &Passage, head: &Head, view: &View<'_>, collapsed: bool, now: Now) -> Option<Answer> {
+    let is_condition = |f: &&Field<'_>| {
+        f.name.eq_ignore_ascii_case("if-none-match") || f.name.eq_ignore_ascii_case("if-modified-since")
+    };
+    if !head.stored || !view.fields.iter().any(|f| is_condition(&f)) {
+        return None;
+    }
+    let answered: Vec<Field<'_>> = head.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
+    let parts = ResponseParts { status: head.status, fields: &answered };
+    let entry = Entry::new(&parts, Bytes::new(), Terms::default(), now);
+    if entry.precondition(view) == Precondition::Full {
+        return None;
+    }
+    let status = cache_status(passage, head, collapsed);
+    let content = Content::NotModified(Arc::new(entry));
+    Some(Answer { reason: Reason::Fill, content, fields: Fields::new() }.with("cache-status", status))
 }
 
 /// Cache-Status (RFC 9211) of a fill's answer.

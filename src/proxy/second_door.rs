@@ -10,7 +10,7 @@ use pingora::Error;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::Session;
 
-use super::fill::Missed;
+use super::fill::{Head, Missed};
 use super::filling::{self, Miss};
 use super::{Carried, Ctx, Door, Result, Role, reply};
 use crate::front::head::is_host;
@@ -131,6 +131,10 @@ async fn to_origin(
                 return finish(session, ctx, carried.passage, answer).await;
             }
             Ok(head) => {
+                if let Some(answer) = not_modified(door, session, &carried.passage, &head, reader.is_follower()) {
+                    filling::read_on(reader);
+                    return finish(session, ctx, carried.passage, answer).await;
+                }
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
                 ctx.body_out = reply::follow(passage, session, &head, reader).await.inspect_err(|_| {
@@ -164,6 +168,25 @@ async fn to_origin(
     }
     ctx.carried = Some(Box::new(carried));
     Ok(false)
+}
+
+/// Whether the visitor's own copy is what the fill fetched.
+fn not_modified(door: &Door, session: &Session, passage: &Passage, fetched: &Head, collapsed: bool) -> Option<Answer> {
+    let fields: Vec<Field<'_>> =
+        session.req_header().headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+    let view = View {
+        method: session.req_header().method.as_str(),
+        version: Version::Http2,
+        scheme: passage.scheme,
+        host: "",
+        path: "/",
+        raw_path: "/",
+        query: None,
+        fields: &fields,
+        client: passage.client,
+        body: BodyKind::None,
+    };
+    filling::not_modified(passage, fetched, &view, collapsed, door.clock.now())
 }
 
 async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {

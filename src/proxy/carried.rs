@@ -1,0 +1,39 @@
+//! What goes with a request through pingora.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::filling::Writer;
+use crate::pipeline::passage::Passage;
+
+/// A decision on its way through pingora, from whoever made it.
+pub struct Carried {
+    pub passage: Passage,
+    pub role: Role,
+    /// The front has read the whole body, and has answered `Expect` itself.
+    pub continued: bool,
+    /// Told when the origin failed and the request was answered whole nevertheless: the connection
+    /// can be kept, though pingora gives it up.
+    pub answered: Option<Answered>,
+}
+
+/// See [`Carried::answered`].
+#[derive(Clone, Debug, Default)]
+pub struct Answered(Arc<AtomicBool>);
+
+impl Answered {
+    /// Whether it was.
+    pub fn is_whole(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn whole(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// On whose behalf the origin is asked.
+pub enum Role {
+    Visitor,
+    Fill(Box<Writer>),
+}
