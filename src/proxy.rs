@@ -47,6 +47,9 @@ use crate::pipeline::site::Site;
 /// Attempts for one request: pingora counts them all, and one more is needed where a kept upstream
 /// connection turns out to be closed.
 const ATTEMPTS: usize = 2;
+/// Log directives that keep pingora quiet: it logs an error for each client that breaks off, and what
+/// we need of that is in the access log.
+pub const QUIET: &str = "pingora_core=off,pingora_proxy=off";
 /// How often the pace of a body is looked at.
 const PACE_EVERY: Duration = Duration::from_secs(5);
 /// How soon to come back when the origin failed.

@@ -54,7 +54,10 @@ fn files_the_policy_names_must_be_there() {
     );
     std::fs::write(dir.path().join("snapshot"), "a file").unwrap();
     let wrong = file::missing_files(&loaded.files);
-    assert!(wrong.iter().any(|d| d.severity == Severity::Error && d.message.ends_with("is no directory")), "{wrong:#?}");
+    assert!(
+        wrong.iter().any(|d| d.severity == Severity::Error && d.message.ends_with("is no directory")),
+        "{wrong:#?}"
+    );
 }
 
 proptest::proptest! {

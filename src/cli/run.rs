@@ -20,10 +20,6 @@ pub struct Args {
     policy: PathBuf,
 }
 
-/// What is logged unless SEAWALL_LOG says otherwise. Pingora logs an error for each client that
-/// breaks off; what we need of it is in the access log.
-const DEFAULT_LOG: &str = "info,pingora_core=off,pingora_proxy=off";
-
 /// Runs `seawall run`.
 pub fn run(args: &Args) -> ExitCode {
     start_logging();
@@ -112,8 +108,10 @@ fn runtime(threads: usize) -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("seawall").enable_all().build()
 }
 
+/// Logs to standard error, as SEAWALL_LOG says.
 fn start_logging() {
-    let filter = EnvFilter::try_from_env("SEAWALL_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    let filter = EnvFilter::try_from_env("SEAWALL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("info,{}", crate::proxy::QUIET)));
     let colors = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors).init();
 }
