@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::edge::{Edge, overrides};
+use crate::edge::{Edge, log_change, overrides};
 use crate::level::Override;
 use crate::pipeline::origin::Origin;
 use crate::pipeline::reason::Reason;
@@ -202,8 +202,7 @@ fn change_level(edge: &Edge, site: &Site, set: &SetLevel) -> Result<Value, Strin
             ),
         });
         for change in change.iter().chain(&moved) {
-            let (from, to) = (change.from.name(), change.to.name());
-            tracing::warn!(origin = origin.name, from, to, cause = %change.cause, "the level moved");
+            log_change(&origin.name, change);
         }
     }
     let saved = overrides::save(site, now);

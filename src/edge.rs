@@ -21,6 +21,7 @@ pub mod overrides;
 mod reload;
 
 use keepers::RoomKeeper;
+pub(crate) use keepers::log_change;
 
 use crate::clock::Clock;
 use crate::front::connections::Connections;

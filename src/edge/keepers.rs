@@ -182,7 +182,7 @@ async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: p
 }
 
 /// A level moved: who, from, to, and why, with the numbers.
-pub(super) fn log_change(origin: &str, change: &crate::level::Change) {
+pub(crate) fn log_change(origin: &str, change: &crate::level::Change) {
     let (from, to) = (change.from.name(), change.to.name());
     tracing::warn!(origin, from, to, cause = %change.cause, "the level moved");
 }
