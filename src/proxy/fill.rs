@@ -148,6 +148,12 @@ impl Fill {
         }
     }
 
+    /// How many follow it.
+    #[cfg(test)]
+    pub(super) fn readers(&self) -> usize {
+        self.state.lock().readers.len()
+    }
+
     /// The origin was not asked, or gave no answer.
     pub fn refuse(&self, reason: Reason, retry_after: Duration) {
         let mut state = self.state.lock();

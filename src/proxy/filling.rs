@@ -97,8 +97,12 @@ pub fn refresh(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) {
     }
 }
 
-/// Reads a fill to its end for nobody, so that it is not abandoned.
+/// Reads a fill to its end for nobody, so that it is not abandoned. Whoever followed another's just
+/// leaves: one reader a fill is enough, however many stale copies are given meanwhile.
 pub fn read_on(mut reader: Reader) {
+    if reader.is_follower() {
+        return;
+    }
     tokio::spawn(async move {
         if reader.head().await.is_ok() {
             while let Ok(Some(_)) = reader.next().await {}
@@ -364,4 +368,20 @@ fn end_to_end(fields: &[Field<'_>]) -> Vec<(String, Vec<u8>)> {
         .filter(|f| !nominated.iter().any(|n| n == f.name))
         .map(|f| (f.name.to_owned(), f.value.to_vec()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_reader_that_nobody_waits_for_keeps_a_fill_and_only_one() {
+        let (fill, leader) = Fill::begin();
+        let follower = fill.follow();
+        read_on(leader);
+        read_on(follower.unwrap());
+        assert_eq!(fill.readers(), 1);
+        fill.refuse(Reason::OriginFailed, Duration::ZERO);
+        fill.until_abandoned().await;
+    }
 }
