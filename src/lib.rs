@@ -37,6 +37,7 @@ pub mod admission;
 pub mod cache;
 pub mod cli;
 pub mod clock;
+pub mod concurrency;
 pub mod edge;
 pub mod front;
 pub mod keys;

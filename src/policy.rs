@@ -277,6 +277,32 @@ impl Level {
     }
 }
 
+/// How much a request matters: who goes first when not everyone can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A checkout, a login, a payment's callback.
+    Critical,
+    #[default]
+    Normal,
+    /// A search, a prefetch, a crawler.
+    Bulk,
+}
+
+impl Class {
+    /// From the most to the least important.
+    pub const ALL: [Self; 3] = [Self::Critical, Self::Normal, Self::Bulk];
+
+    /// As the policy writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Normal => "normal",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
 /// What a route does at a level (`at.LEVEL`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
