@@ -47,6 +47,7 @@ pub mod policy;
 pub mod proxy;
 pub mod rate_limit;
 pub mod route;
+pub mod simulation;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;

@@ -18,6 +18,7 @@ use self::client::{Ask, Browser, Jar};
 pub use self::tally::{Figures, Tally};
 use self::visitor::Visitor;
 use crate::clock::{Clock, Mono};
+use crate::simulation::random::Random;
 
 /// An answer after this is too late to be of use: the field's usual line for a page.
 pub const GOOD_WITHIN: Duration = Duration::from_millis(500);
@@ -72,7 +73,7 @@ pub fn unleash(storm: Storm, target: SocketAddr, seed: u64, stop: watch::Receive
     std::thread::Builder::new()
         .name("demo-crowd".into())
         .spawn(move || {
-            runtime.block_on(Arc::clone(&crowd).rage(storm, Random(seed)));
+            runtime.block_on(Arc::clone(&crowd).rage(storm, Random::new(seed)));
             // Pooled connections end with the runtime, before the storm is called over.
             runtime.shutdown_background();
             // Nobody may be waiting any more: the demo was interrupted.
@@ -131,8 +132,8 @@ impl Crowd {
         let mut pace = Pace::new(&self.clock, per_second);
         let until = self.clock.mono().after(arriving);
         while let Some(intended) = pace.next_before(until).await {
-            let seed = random.next();
-            if let Some(visitor) = Visitor::new(Arc::clone(&self), Random(seed), intended) {
+            let seed = random.bits();
+            if let Some(visitor) = Visitor::new(Arc::clone(&self), Random::new(seed), intended) {
                 visitors.spawn(visitor.visit());
             }
         }
@@ -163,7 +164,7 @@ impl Crowd {
         let mut requests = JoinSet::new();
         let mut pace = Pace::new(&self.clock, per_second);
         while let Some(intended) = pace.next_before(self.ends).await {
-            let seed = random.next();
+            let seed = random.bits();
             while requests.try_join_next().is_some() {}
             if requests.len() >= self.outstanding_max {
                 self.tally.unsent();
@@ -209,58 +210,5 @@ impl<'a> Pace<'a> {
             tokio::time::sleep(wait).await;
         }
         Some(intended)
-    }
-}
-
-/// splitmix64: the same seed gives the same crowd.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 up to, but not including, `end`; 0 if `end` is 0.
-    fn below(&mut self, end: u64) -> u64 {
-        self.next().checked_rem(end).unwrap_or(0)
-    }
-
-    fn between(&mut self, low: Duration, high: Duration) -> Duration {
-        let span = u64::try_from(high.saturating_sub(low).as_micros()).unwrap_or(u64::MAX);
-        low + Duration::from_micros(self.below(span))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_gives_the_same_crowd() {
-        let draw = |seed| {
-            std::iter::repeat_with({
-                let mut r = Random(seed);
-                move || r.next()
-            })
-            .take(8)
-            .collect::<Vec<_>>()
-        };
-        assert_eq!(draw(7), draw(7));
-        assert_ne!(draw(7), draw(8));
-    }
-
-    #[test]
-    fn a_thought_takes_no_longer_than_it_may() {
-        let mut random = Random(1);
-        for _ in 0..1_000 {
-            let thought = random.between(Duration::from_millis(200), Duration::from_secs(1));
-            assert!((Duration::from_millis(200)..Duration::from_secs(1)).contains(&thought));
-        }
-        assert_eq!(random.below(0), 0);
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Visitor {
 impl Visitor {
     /// A visitor from one of the crowd's networks; none if there are none.
     pub(super) fn new(crowd: Arc<Crowd>, mut random: Random, arrives: Mono) -> Option<Self> {
-        let browser = crowd.browser(random.next())?.clone();
+        let browser = crowd.browser(random.bits())?.clone();
         Some(Self { crowd, browser, jar: Jar::default(), random, next: arrives, inside: false })
     }
 
