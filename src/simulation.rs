@@ -1,9 +1,11 @@
 //! The day before the day: origins and crowds in virtual time.
 //!
 //! Nothing here reads a clock or opens a socket. An [`origin`] is a model that is told the time, a
-//! [`rig`] puts one limiter in front of it, and all chance comes from one seed, so that the same
-//! command gives the same answer tomorrow.
+//! [`rig`] puts one limiter in front of it, a [`contest`] puts one limiter beside the others, and
+//! all chance comes from one seed, so that the same command gives the same answer tomorrow.
 
+pub mod baselines;
+pub mod contest;
 pub mod origin;
 pub mod random;
 pub mod rig;

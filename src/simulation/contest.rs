@@ -1,0 +1,108 @@
+//! Limiters side by side, on every scenario of the rig.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::baselines::{Envoy, Gradient2, Vegas};
+use super::rig::{self, Kind, Report, Scenario};
+use crate::concurrency::{Fixed, Limiter};
+
+/// A limiter by its name, and how to make one for a scenario.
+pub struct Contestant {
+    pub name: &'static str,
+    pub make: fn(&Scenario, u64) -> Box<dyn Limiter>,
+}
+
+/// Who takes part. The first is told what the others must find: the origin's workers.
+pub const CONTESTANTS: &[Contestant] = &[
+    Contestant { name: "told", make: |scenario, _| Box::new(Fixed(scenario.origin.workers)) },
+    Contestant { name: "vegas", make: |_, seed| Box::new(Vegas::new(seed)) },
+    Contestant { name: "gradient2", make: |_, _| Box::new(Gradient2::default()) },
+    Contestant { name: "envoy", make: |_, _| Box::new(Envoy::default()) },
+];
+
+/// What a limiter made of what a scenario asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Whether it is what was asked for.
+    pub good: bool,
+    pub says: String,
+}
+
+/// Judges a report by what its scenario asks.
+pub fn judge(scenario: &Scenario, report: &Report) -> Mark {
+    match &scenario.asks {
+        Kind::Keeps { share } => {
+            let kept = report.share(Duration::ZERO..scenario.lasts);
+            Mark { good: kept >= *share, says: percent(kept) }
+        }
+        Kind::Follows { share, within, after } => {
+            let mut mark = Mark { good: true, says: String::new() };
+            for (index, from) in after.iter().enumerate() {
+                let until = after.get(index + 1).copied().unwrap_or(scenario.lasts);
+                // Long enough that the arrivals' own chance is small.
+                let reached = report.reached(*share, *from, Duration::from_secs(2)).filter(|t| *from + *t < until);
+                mark.good &= reached.is_some_and(|reached| reached <= *within);
+                let _ = match reached {
+                    Some(reached) => write!(mark.says, "{:.1} s ", reached.as_secs_f64()),
+                    None => write!(mark.says, "never "),
+                };
+            }
+            mark.says.truncate(mark.says.trim_end().len());
+            mark
+        }
+        Kind::Loses { at_most } => {
+            let lost = report.lost(scenario.lasts / 2..scenario.lasts);
+            Mark { good: lost <= *at_most, says: format!("-{:.3} %", lost * 100.0) }
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// A table: a line a scenario, a column a contestant; what misses the mark carries a star.
+pub fn table(seed: u64) -> String {
+    let mut table = format!("{:<38}{:>14}", "", "asked");
+    for contestant in CONTESTANTS {
+        let _ = write!(table, "{:>16}", contestant.name);
+    }
+    for scenario in rig::all() {
+        let asked = match &scenario.asks {
+            Kind::Keeps { share } => percent(*share),
+            Kind::Follows { within, .. } => format!("{:.1} s", within.as_secs_f64()),
+            Kind::Loses { at_most } => format!("-{:.3} %", at_most * 100.0),
+        };
+        let _ = write!(table, "\n{:<38}{asked:>14}", scenario.name);
+        for contestant in CONTESTANTS {
+            let report = rig::run(&scenario, (contestant.make)(&scenario, seed), seed);
+            let mark = judge(&scenario, &report);
+            let _ = write!(table, "{:>16}", format!("{}{}", mark.says, if mark.good { "" } else { " *" }));
+        }
+    }
+    table.push('\n');
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_told_the_workers_does_what_is_asked_of_overload() {
+        for scenario in rig::all().iter().filter(|s| s.name.contains("fixed") || s.name.contains("collapsing")) {
+            let report = rig::run(scenario, Box::new(Fixed(scenario.origin.workers)), 1);
+            let mark = judge(scenario, &report);
+            assert!(mark.good, "{}: {}", scenario.name, mark.says);
+        }
+    }
+
+    #[test]
+    fn every_contestant_is_in_the_table() {
+        let table = table(1);
+        println!("{table}");
+        assert_eq!(table.lines().count(), rig::all().len() + 1);
+        assert!(CONTESTANTS.iter().all(|c| table.contains(c.name)));
+    }
+}
