@@ -1,174 +1,304 @@
 //! Admission: who may go to an origin now, who waits in line, who is told to come back.
 //!
 //! A pure state machine, one for each origin, asked only by a request that will really go there.
-//! At most `limit` requests are in flight; at most `queue` more wait, first in, first out, each for
-//! as long as its patience. A place that comes free belongs to the next in line at once: the call
-//! that frees it returns the [`WaiterId`] that has it now, and the shell wakes that request. Nobody
-//! who arrives meanwhile can overtake.
+//! How many may be in flight is the [`Limiter`]'s to say: the policy's number, or one that is
+//! found ([`crate::concurrency`]). Who goes next is the [`line`]'s. A place that comes free belongs
+//! to the next at once: whoever was granted a place, or lost the place in line to one who matters
+//! more, is in [`Admission::take_woken`], and the shell wakes that request. Nobody who arrives
+//! meanwhile can overtake.
 //!
 //! A woken request may have left before it notices. Until it says [`Admission::claim`], its place
 //! is found again by [`Admission::leave`], so no place is lost between two tasks.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::clock::Mono;
+use crate::concurrency::{self, Limiter, Outcome, Sample};
 use crate::pipeline::reason::Reason;
-use crate::policy::Concurrency;
+use crate::policy::{Class, Concurrency};
 
+mod flights;
+mod kinds;
+mod line;
+mod pulse;
+mod slab;
+mod standing;
 mod throughput;
 
+pub use flights::FlightId;
+pub use kinds::Percent;
+pub use standing::{COHORTS, TARGET};
+
+use flights::{Flight, Flights};
+use kinds::Kinds;
+use line::{Line, Waiter};
+use pulse::Pulse;
+use standing::Standing;
 use throughput::Throughput;
 
 /// Nobody is asked to come back sooner: `Retry-After: 0` is an invitation to hammer.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// Nobody is asked to stay away longer than this for a full queue.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+/// While the line stands, the line of a class is kept to what is served in this time.
+const STANDING_MAX: Duration = Duration::from_millis(40);
+/// And never shorter than this: a line that runs dry wastes places.
+const STANDING_LEAST: usize = 8;
+/// A request that so many rounds of others have overtaken lends its place.
+const OVERTAKEN_ROUNDS: u64 = 5;
 
 /// One who waits. Never used twice within a process, so a late message about someone who has left
 /// can't hit another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaiterId(u64);
 
-/// Those who were granted a place, or ran out of patience, in one step; in the order of the line.
-pub type Waiters = SmallVec<[WaiterId; 8]>;
+/// Those who were granted a place, or lost theirs in line.
+pub type Woken = SmallVec<[WaiterId; 8]>;
+
+/// A request that asks for a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    pub class: Class,
+    /// The route, by its number at this origin.
+    pub kind: usize,
+    /// Who asks, hashed: those of one client wait behind each other.
+    pub client: u64,
+    /// From 0 to [`COHORTS`] − 1: those of one session share theirs.
+    pub cohort: u8,
+    /// Whether it may wait; else it gets a free place or none.
+    pub waits: bool,
+}
 
 /// What a request hears when it asks for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admit {
     /// Go: it holds a place, to be given back by [`Admission::release`] or [`Admission::to_stream`].
-    Granted,
+    Granted(FlightId),
     /// Wait to be woken, until the deadline; then call [`Admission::leave`].
     Queued(WaiterId, Mono),
-    /// No place, and no room to wait for one.
+    /// No place, and no use in waiting for one.
+    Refused(Reason),
+}
+
+/// What one who waits hears when it asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Not yet.
+    Waiting,
+    /// Go, as with [`Admit::Granted`].
+    Granted(FlightId),
+    /// Its place in line went to one who matters more, or it was never in line.
     Refused(Reason),
 }
 
 /// The places at one origin and the line for them.
 #[derive(Debug)]
 pub struct Admission {
-    limit: usize,
-    queue_max: usize,
-    patience: Duration,
-    streams_max: usize,
+    policy: Concurrency,
+    limiter: Box<dyn Limiter>,
+    /// The share of the limit that may be used: less than 1 on the way back from an outage.
+    allowance: f64,
+    /// Places taken.
     in_flight: usize,
     in_flight_peak: usize,
+    /// In flight without a place: theirs is lent to others.
+    lent: usize,
     streams: usize,
-    /// The line, in order of arrival, each with its deadline.
-    line: BTreeMap<WaiterId, Mono>,
-    /// The same by deadline. Not the order of the line once a reload has changed the patience.
-    deadlines: BTreeSet<(Mono, WaiterId)>,
-    /// Granted, but not known to have noticed. Counted in `in_flight`, so never more than that.
-    unclaimed: HashSet<WaiterId>,
-    next_id: u64,
+    flights: Flights,
+    line: Line,
+    kinds: Kinds,
+    /// Granted or refused, but not known to have noticed: no more than were in line.
+    settled: HashMap<WaiterId, Claim>,
+    woken: Woken,
+    standing: Standing,
+    pulse: Pulse,
     throughput: Throughput,
     refusals: u64,
 }
 
 impl Admission {
-    /// An idle origin with the policy's limits.
-    pub fn new(policy: &Concurrency) -> Self {
+    /// An idle origin with the policy's limits. `shares`: of the limit that each route may have at
+    /// most, by its number.
+    pub fn new(policy: &Concurrency, shares: &[Percent]) -> Self {
+        let mut kinds = Kinds::default();
+        kinds.configure(shares);
         Self {
-            limit: policy.limit.get(),
-            queue_max: policy.queue,
-            patience: policy.patience,
-            streams_max: policy.max_streams,
+            policy: policy.clone(),
+            limiter: concurrency::limiter(&policy.limit),
+            allowance: 1.0,
             in_flight: 0,
             in_flight_peak: 0,
+            lent: 0,
             streams: 0,
-            line: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            unclaimed: HashSet::new(),
-            next_id: 0,
+            flights: Flights::default(),
+            line: Line::default(),
+            kinds,
+            settled: HashMap::new(),
+            woken: Woken::new(),
+            standing: Standing::default(),
+            pulse: Pulse::default(),
             throughput: Throughput::default(),
             refusals: 0,
         }
     }
 
-    /// Takes over a reloaded policy. A higher limit grants at once to those returned; a lower one
-    /// drains: nobody in flight or in line is sent away, and deadlines stay as they were given.
-    #[must_use = "those granted must be woken"]
-    pub fn configure(&mut self, policy: &Concurrency) -> Waiters {
-        self.limit = policy.limit.get();
-        self.queue_max = policy.queue;
-        self.patience = policy.patience;
-        self.streams_max = policy.max_streams;
-        std::iter::from_fn(|| self.grant_next()).collect()
+    /// An idle origin whose limit another algorithm finds: for simulations.
+    pub fn with_limiter(policy: &Concurrency, shares: &[Percent], limiter: Box<dyn Limiter>) -> Self {
+        Self { limiter, ..Self::new(policy, shares) }
+    }
+
+    /// Takes over a reloaded policy. A higher limit grants at once; a lower one drains: nobody in
+    /// flight or in line is sent away, and deadlines stay as they were given.
+    pub fn configure(&mut self, policy: &Concurrency, shares: &[Percent], now: Mono) {
+        if self.policy.limit != policy.limit {
+            self.limiter = concurrency::limiter(&policy.limit);
+        }
+        self.policy = policy.clone();
+        self.kinds.configure(shares);
+        self.grant(now);
+    }
+
+    /// Sets the share of the limit that may be used, on the way back from an outage.
+    pub fn set_allowance(&mut self, allowance: f64, now: Mono) {
+        self.allowance = allowance.clamp(0.0, 1.0);
+        self.grant(now);
     }
 
     /// Asks for a place.
-    pub fn admit(&mut self, now: Mono) -> Admit {
-        // Free places go to the line first, so one being free means that the line is empty.
-        if self.in_flight < self.limit {
-            self.occupy();
-            return Admit::Granted;
+    pub fn admit(&mut self, ask: Ask, now: Mono) -> Admit {
+        let limit = self.limit();
+        let shut = self.kinds.is_shut(ask.kind, limit, self.bulkhead(), now);
+        // Free places go to the line first: one that is free is one that nobody in line may have.
+        if self.in_flight < limit && !shut {
+            self.see(now);
+            self.standing.came(ask.class);
+            return Admit::Granted(self.occupy(ask.class, ask.kind, now));
         }
-        if self.line.len() >= self.queue_max {
-            self.refusals = self.refusals.wrapping_add(1);
-            return Admit::Refused(Reason::QueueFull);
-        }
-        let id = WaiterId(self.next_id);
-        self.next_id += 1;
-        let deadline = now.after(self.patience);
-        self.line.insert(id, deadline);
-        self.deadlines.insert((deadline, id));
-        Admit::Queued(id, deadline)
-    }
-
-    /// The woken request has noticed: from here it gives its place back by [`Self::release`].
-    /// False if it holds none (it was never granted one, or has left): then it must not go on.
-    #[must_use]
-    pub fn claim(&mut self, id: WaiterId) -> bool {
-        self.unclaimed.remove(&id)
-    }
-
-    /// Gives a place back after the origin's last byte; returns who has it now.
-    #[must_use = "the next in line must be woken"]
-    pub fn release(&mut self, now: Mono) -> Option<WaiterId> {
-        self.throughput.record(now);
-        self.vacate()
-    }
-
-    /// A waiting request goes: its client left, or its deadline has passed. If it had been granted
-    /// a place without noticing, returns who has that place now. Harmless when repeated.
-    #[must_use = "the next in line must be woken"]
-    pub fn leave(&mut self, id: WaiterId) -> Option<WaiterId> {
-        if let Some(deadline) = self.line.remove(&id) {
-            self.deadlines.remove(&(deadline, id));
-            return None;
-        }
-        // It did no work at the origin: its place moves on, but counts for no throughput.
-        if self.unclaimed.remove(&id) { self.vacate() } else { None }
-    }
-
-    /// Takes those out of the line whose deadline has come, in order of deadline.
-    #[must_use = "those returned must be told"]
-    pub fn tick(&mut self, now: Mono) -> Waiters {
-        let mut expired = Waiters::new();
-        while let Some(&(deadline, id)) = self.deadlines.first() {
-            if deadline > now {
-                break;
+        self.standing.came(ask.class);
+        match self.queue(ask, limit, now) {
+            Ok((id, deadline)) => {
+                self.see(now);
+                Admit::Queued(id, deadline)
             }
-            self.deadlines.pop_first();
-            self.line.remove(&id);
-            expired.push(id);
+            Err(reason) => {
+                self.see(now);
+                self.refusals = self.refusals.wrapping_add(1);
+                Admit::Refused(reason)
+            }
         }
-        expired
+    }
+
+    fn queue(&mut self, ask: Ask, limit: usize, now: Mono) -> Result<(WaiterId, Mono), Reason> {
+        let overloaded = self.standing.overloaded();
+        let patience = self.policy.patience.of(ask.class);
+        if !ask.waits || patience.is_zero() || (overloaded && !self.standing.lets_in(ask.class, ask.cohort)) {
+            return Err(Reason::Shed);
+        }
+        let per_second = self.throughput.per_second(now);
+        if !overloaded && per_second > 0.0 && self.line.ahead(ask.class) / per_second > patience.as_secs_f64() {
+            return Err(Reason::QueueFull);
+        }
+        let waiter = Waiter { class: ask.class, kind: ask.kind, client: ask.client };
+        let standing = (per_second * STANDING_MAX.as_secs_f64()) as usize;
+        let class_full = overloaded && self.line.waiting(ask.class) >= standing.max(STANDING_LEAST).max(limit);
+        if class_full || self.line.len() >= self.policy.queue.places(limit) {
+            let victim = self.line.victim(&waiter, class_full, overloaded).ok_or(Reason::QueueFull)?;
+            self.push_out(victim);
+        }
+        Ok((self.line.join(waiter), now.after(patience)))
+    }
+
+    fn push_out(&mut self, id: WaiterId) {
+        if self.line.remove(id).is_some() {
+            self.refusals = self.refusals.wrapping_add(1);
+            self.settled.insert(id, Claim::Refused(Reason::QueueFull));
+            self.woken.push(id);
+        }
+    }
+
+    /// What has become of one who waits. An answer other than `Waiting` is given once: from there
+    /// a granted one gives its place back by [`Self::release`].
+    pub fn claim(&mut self, id: WaiterId) -> Claim {
+        match self.settled.remove(&id) {
+            Some(claim) => claim,
+            None if self.line.contains(id) => Claim::Waiting,
+            None => Claim::Refused(Reason::QueueTimeout),
+        }
+    }
+
+    /// Those to wake since the last call: each should ask [`Self::claim`].
+    pub fn take_woken(&mut self) -> Woken {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// The head of the origin's answer has come, or word that it could not give one: of several
+    /// attempts the last counts.
+    pub fn headed(&mut self, id: FlightId, overloaded: bool, now: Mono) {
+        if let Some(flight) = self.flights.get_mut(id) {
+            flight.headed = Some(now);
+            flight.overloaded = overloaded;
+        }
+    }
+
+    /// Gives a place back after the origin's last byte.
+    pub fn release(&mut self, id: FlightId, now: Mono) {
+        let Some(flight) = self.flights.end(id) else { return };
+        let outcome = match flight.headed {
+            Some(_) if flight.overloaded => Outcome::Overloaded,
+            Some(_) if !flight.lent => Outcome::Answered,
+            _ => Outcome::Ignored,
+        };
+        let latency = flight.headed.unwrap_or(now).since(flight.started);
+        match outcome {
+            Outcome::Answered => {
+                self.throughput.record(now);
+                self.pulse.answered(flight.kind, latency, now);
+            }
+            Outcome::Overloaded => self.pulse.ended(true, now),
+            Outcome::Ignored => {}
+        }
+        let full = flight.full && !self.line.is_empty();
+        let sample =
+            Sample { latency, started: flight.started, in_flight: flight.in_flight, full, kind: flight.kind, outcome };
+        self.limiter.observe(&sample, now);
+        self.vacate(&flight);
+        self.lend(now);
+        self.grant(now);
+    }
+
+    /// A waiting request goes: its client left, or its deadline has passed. A place that it had been
+    /// granted without noticing goes on. Harmless when repeated.
+    pub fn leave(&mut self, id: WaiterId, now: Mono) {
+        if self.line.remove(id).is_some() {
+            self.see(now);
+        } else if let Some(Claim::Granted(flight)) = self.settled.remove(&id)
+            && let Some(flight) = self.flights.end(flight)
+        {
+            // It did no work at the origin: it counts for no throughput.
+            self.vacate(&flight);
+            self.grant(now);
+        }
     }
 
     /// The request has become a stream (101, `text/event-stream`): it gives its place back and
-    /// counts as a stream until [`Self::release_stream`]. Returns who has the place now.
+    /// counts as a stream until [`Self::release_stream`].
     ///
     /// # Errors
     /// [`Reason::StreamsFull`] at `max_streams`; the request still holds its place.
-    pub fn to_stream(&mut self, now: Mono) -> Result<Option<WaiterId>, Reason> {
-        if self.streams >= self.streams_max {
+    pub fn to_stream(&mut self, id: FlightId, now: Mono) -> Result<(), Reason> {
+        if self.streams >= self.policy.max_streams {
             return Err(Reason::StreamsFull);
         }
         self.streams += 1;
-        Ok(self.release(now))
+        if let Some(flight) = self.flights.end(id) {
+            self.throughput.record(now);
+            self.vacate(&flight);
+            self.grant(now);
+        }
+        Ok(())
     }
 
     /// A stream has ended.
@@ -183,15 +313,17 @@ impl Admission {
     pub fn retry_after(&self, now: Mono) -> Duration {
         let ahead = (self.line.len() + 1) as f64;
         let per_second = self.throughput.per_second(now);
-        let base = if per_second > 0.0 { ahead / per_second } else { self.patience.as_secs_f64() };
+        let patience = self.policy.patience.of(Class::Normal);
+        let base = if per_second > 0.0 { ahead / per_second } else { patience.as_secs_f64() };
         let base = base.clamp(RETRY_AFTER_MIN.as_secs_f64(), RETRY_AFTER_MAX.as_secs_f64() / 2.0);
         let seconds = base * (1.0 + golden_fraction(self.refusals));
         Duration::from_secs(seconds.ceil() as u64).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
     }
 
-    /// Requests at the origin, with those granted a place that have not noticed yet.
+    /// Requests at the origin: those with a place, those granted one that have not noticed yet, and
+    /// those whose place is lent to others.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.in_flight + self.lent
     }
 
     /// The most that ever were in flight.
@@ -211,34 +343,80 @@ impl Admission {
 
     /// Requests that may be in flight.
     pub fn limit(&self) -> usize {
-        self.limit
+        let limit = self.limiter.limit();
+        if self.allowance >= 1.0 { limit } else { ((limit as f64 * self.allowance) as usize).max(1) }
     }
 
-    /// The earliest deadline in line: when [`Self::tick`] has something to do.
-    pub fn next_deadline(&self) -> Option<Mono> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+    /// How long the line stood of late, at least.
+    pub fn queue_delay(&self) -> Duration {
+        self.standing.delay()
     }
 
-    fn occupy(&mut self) {
+    /// The 95th percentile of admitted requests' latency over the best that there was.
+    pub fn latency_ratio(&self) -> f64 {
+        self.pulse.latency_ratio()
+    }
+
+    /// The share of admitted requests that the origin could not answer.
+    pub fn error_rate(&self, now: Mono) -> f64 {
+        self.pulse.error_rate(now)
+    }
+
+    /// With a limit that is found, routes are kept from taking all of it; a fixed one is the
+    /// policy's word, and `max_in_flight` its means.
+    fn bulkhead(&self) -> bool {
+        self.policy.limit.is_adaptive()
+    }
+
+    fn see(&mut self, now: Mono) {
+        let throughput = &self.throughput;
+        self.standing.see(self.line.len(), || throughput.per_second(now), now);
+    }
+
+    fn occupy(&mut self, class: Class, kind: usize, now: Mono) -> FlightId {
         self.in_flight += 1;
-        self.in_flight_peak = self.in_flight_peak.max(self.in_flight);
+        self.in_flight_peak = self.in_flight_peak.max(self.in_flight + self.lent);
+        self.kinds.begin(kind);
+        self.standing.served(class);
+        let full = self.in_flight >= self.limit();
+        self.flights.begin(Flight::new(kind, now, self.in_flight, full))
     }
 
-    fn vacate(&mut self) -> Option<WaiterId> {
-        debug_assert!(self.in_flight > 0, "a place was given back twice");
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.grant_next()
-    }
-
-    fn grant_next(&mut self) -> Option<WaiterId> {
-        if self.in_flight >= self.limit {
-            return None;
+    fn vacate(&mut self, flight: &Flight) {
+        if flight.lent {
+            self.lent = self.lent.saturating_sub(1);
+        } else {
+            debug_assert!(self.in_flight > 0, "a place was given back twice");
+            self.in_flight = self.in_flight.saturating_sub(1);
+            self.kinds.end(flight.kind);
         }
-        let (id, deadline) = self.line.pop_first()?;
-        self.deadlines.remove(&(deadline, id));
-        self.unclaimed.insert(id);
-        self.occupy();
-        Some(id)
+    }
+
+    /// Lends the place of one that many others have overtaken: it waits for something else.
+    fn lend(&mut self, now: Mono) {
+        if !self.bulkhead() || self.line.is_empty() || self.in_flight + self.lent >= self.policy.limit.most() {
+            return;
+        }
+        let limit = self.limit() as u64;
+        if let Some(flight) = self.flights.overtaken(limit.saturating_mul(OVERTAKEN_ROUNDS)) {
+            self.lent += 1;
+            self.in_flight = self.in_flight.saturating_sub(1);
+            self.kinds.end(flight.kind);
+            self.kinds.is_slow(flight.kind, now);
+        }
+    }
+
+    fn grant(&mut self, now: Mono) {
+        let (limit, bulkhead) = (self.limit(), self.bulkhead());
+        while self.in_flight < limit {
+            let kinds = &self.kinds;
+            let gate = |kind| kinds.gate(kind, limit, bulkhead, now);
+            let Some((id, waiter)) = self.line.next(self.standing.overloaded(), gate) else { break };
+            let flight = self.occupy(waiter.class, waiter.kind, now);
+            self.settled.insert(id, Claim::Granted(flight));
+            self.woken.push(id);
+        }
+        self.see(now);
     }
 }
 

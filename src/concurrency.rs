@@ -8,6 +8,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Mono;
+use crate::policy;
+
+mod adaptive;
+mod round;
+
+pub use adaptive::Adaptive;
 
 /// What became of one request at an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +51,14 @@ pub trait Limiter: fmt::Debug + Send {
 
     /// Learns from a request that has ended.
     fn observe(&mut self, sample: &Sample, now: Mono);
+}
+
+/// What finds the limit that a policy asks for.
+pub fn limiter(policy: &policy::Limit) -> Box<dyn Limiter> {
+    match *policy {
+        policy::Limit::Fixed(limit) => Box::new(Fixed(limit.get())),
+        policy::Limit::Adaptive { initial, min, max } => Box::new(Adaptive::new(initial.get(), min.get(), max.get())),
+    }
 }
 
 /// The limit that the policy gives.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 pub mod answer;
 pub mod client;
+mod cohort;
 pub mod origin;
 pub mod own;
 pub mod passage;
@@ -91,6 +92,7 @@ pub fn decide(site: &Arc<Site>, view: &View<'_>, id: RequestId, now: Now) -> (Pa
             return (passage, Outcome::Answer(answer));
         }
     }
+    passage.cohort = cohort::of(&passage, view, now);
     passage.format = if passage.route().answers_json { Format::Json } else { Format::asked(view) };
     (passage, Outcome::Origin)
 }

@@ -151,17 +151,90 @@ pub enum HostHeader {
     Fixed(String),
 }
 
-/// `[origin.NAME.concurrency]`, mode `fixed`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `[origin.NAME.concurrency]`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Concurrency {
-    /// Requests in flight at the origin at most.
-    pub limit: NonZeroUsize,
-    /// Requests that may wait for a place, already multiplied out.
-    pub queue: usize,
-    /// How long one waits.
-    pub patience: Duration,
+    pub limit: Limit,
+    pub queue: Queue,
+    pub patience: Patience,
     /// Upgrades and event streams, which hold no place.
     pub max_streams: usize,
+}
+
+/// How many requests may be in flight at an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// So many.
+    Fixed(NonZeroUsize),
+    /// As many as it turns out to carry: from `initial`, never under `min` nor over `max`.
+    Adaptive { initial: NonZeroUsize, min: NonZeroUsize, max: NonZeroUsize },
+}
+
+impl Limit {
+    pub const fn is_adaptive(&self) -> bool {
+        matches!(self, Self::Adaptive { .. })
+    }
+
+    /// Requests that may ever be in flight.
+    pub const fn most(&self) -> usize {
+        match self {
+            Self::Fixed(limit) => limit.get(),
+            Self::Adaptive { max, .. } => max.get(),
+        }
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(limit) => write!(f, "{limit} in flight"),
+            Self::Adaptive { min, max, .. } => write!(f, "in flight as many as it carries ({min} to {max})"),
+        }
+    }
+}
+
+/// How many requests may wait for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Left out: three times the limit, and at least [`Queue::LEAST`], since an origin of few places
+    /// sees bursts too.
+    Auto,
+    /// Times the limit.
+    Times(usize),
+    Places(usize),
+}
+
+impl Queue {
+    /// Of a queue that is left out.
+    pub const LEAST: usize = 64;
+
+    /// Places in line at this limit.
+    pub fn places(self, limit: usize) -> usize {
+        match self {
+            Self::Auto => limit.saturating_mul(3).max(Self::LEAST),
+            Self::Times(n) => limit.saturating_mul(n),
+            Self::Places(n) => n,
+        }
+    }
+}
+
+/// How long a request waits for a place; zero: it gets a free one or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    pub critical: Duration,
+    pub normal: Duration,
+    pub bulk: Duration,
+}
+
+impl Patience {
+    /// Of requests of this class.
+    pub const fn of(&self, class: Class) -> Duration {
+        match class {
+            Class::Critical => self.critical,
+            Class::Normal => self.normal,
+            Class::Bulk => self.bulk,
+        }
+    }
 }
 
 /// What a rate limit counts by.
@@ -278,7 +351,7 @@ impl Level {
 }
 
 /// How much a request matters: who goes first when not everyone can.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// A checkout, a login, a payment's callback.
@@ -337,6 +410,10 @@ pub struct Route {
     pub max_body_size: u64,
     /// `answers = "json"`: Seawall's own answers are JSON here, whatever the client accepts.
     pub answers_json: bool,
+    /// How much its requests matter.
+    pub priority: Class,
+    /// Percent of the origin's limit that its requests may have in flight.
+    pub max_in_flight: u8,
 }
 
 /// Which requests a route takes: all that is set must hold; of a list, one.

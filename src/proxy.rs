@@ -142,6 +142,9 @@ impl Ctx {
     fn observe(&mut self, contact: Contact, now: Now) {
         if let Some(carried) = &self.carried {
             carried.passage.origin().observe(contact, now);
+            if let Some(permit) = &carried.passage.permit {
+                permit.headed(contact == Contact::Unreachable || matches!(self.status, 502..=504), now.mono);
+            }
         }
     }
 }

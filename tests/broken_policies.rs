@@ -143,19 +143,15 @@ fn trusted_proxies_that_are_no_networks() {
 }
 
 #[test]
-fn an_origin_without_a_limit() {
-    broken_origin(
-        "servers = [\"127.0.0.1:9000\"]\n",
-        (0, 1),
-        "no concurrency limit",
-        "[origin.shop.concurrency]\nmode = \"fixed\"\nlimit = 40",
-    );
-}
-
-#[test]
-fn adaptive_is_known_but_not_built() {
-    let lines = "servers = [\"a:1\"]\nconcurrency = { mode = \"adaptive\" }\n";
-    broken_origin(lines, (2, 24), "mode \"adaptive\" is known, but not built yet", "write mode = \"fixed\" and limit");
+fn a_limit_is_found_or_given_not_both() {
+    let lines = "servers = [\"a:1\"]\nconcurrency = { limit = 40 }\n";
+    broken_origin(lines, (2, 25), "`origin.shop.concurrency.limit`", "add mode = \"fixed\"");
+    let lines = "servers = [\"a:1\"]\nconcurrency = { mode = \"fixed\", limit = 4, initial = 2 }\n";
+    broken_origin(lines, (2, 54), "`origin.shop.concurrency.initial`", "write limit = 40, or mode = \"adaptive\"");
+    let lines = "servers = [\"a:1\"]\nconcurrency = { min = 10, max = 5 }\n";
+    broken_origin(lines, (2, 23), "`origin.shop.concurrency.min`", "make min smaller");
+    let lines = "servers = [\"a:1\"]\nconcurrency = { mode = \"auto\" }\n";
+    broken_origin(lines, (2, 24), "`origin.shop.concurrency.mode`", "");
 }
 
 #[test]
@@ -174,11 +170,11 @@ queue = \"3\"",
     broken_origin(
         &with(
             "limit = 4
-patience = { normal = \"1s\", bulk = \"1s\" }",
+patience = { normal = \"1s\", bulk = 1 }",
         ),
-        (5, 29),
-        "patience.bulk` is known",
-        "one patience",
+        (5, 36),
+        "patience.bulk`",
+        "\"1s\"",
     );
 }
 
@@ -273,7 +269,8 @@ fn matchers_that_never_match() {
     broken(&route("methods = [\"GET\", \"post\"]"), (2, 19, "`route.methods`", "\"POST\""));
     broken(&route("host = \"shop.example:443\""), (2, 8, "`route.host`", "\"shop.example\""));
     broken(&route("headers = { \"X App\" = \"*\" }"), (2, 23, "`route.headers.X App`", "field name"));
-    broken(&route("priority = \"critical\""), (2, 1, "`route.priority` is known, but not built yet", "leave it out"));
+    broken(&route("priority = \"crtical\""), (2, 12, "`route.priority`", "did you mean \"critical\"?"));
+    broken(&route("max_in_flight = 20"), (2, 17, "`route.max_in_flight`", "write \"20%\""));
 }
 
 #[test]
@@ -336,7 +333,6 @@ cache = \"page\"
         &[
             (2, 11, "`edge.listen`", "write \"0.0.0.0:8080\""),
             (3, 1, "unknown key `header_timout`", "did you mean `header_timeout`?"),
-            (5, 1, "no concurrency limit", "mode = \"fixed\""),
             (7, 1, "`origin.shop.retries` is known, but not built yet", "leave it out"),
             (11, 9, "`rate_limit.per_visitor.quota`", "\"20/s\""),
             (15, 15, "there is no [rate_limit.per_visiter]", "did you mean \"per_visitor\"?"),

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use seawall::policy::{AccessLog, HostHeader, LogFormat, Mode, Policy, Ttl, file};
+use seawall::policy::{AccessLog, HostHeader, Limit, LogFormat, Mode, Patience, Policy, Queue, Ttl, file};
 
 fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
@@ -50,8 +51,11 @@ fn the_smallest_policy_has_the_defaults_that_protect() {
     );
     assert!(origin.health.is_none() && origin.host_header == HostHeader::Pass);
     let concurrency = &origin.concurrency;
-    assert_eq!((concurrency.limit.get(), concurrency.queue, concurrency.max_streams), (40, 120, 1000));
-    assert_eq!(concurrency.patience, seconds(1));
+    let number = |n| NonZeroUsize::new(n).unwrap();
+    assert_eq!(concurrency.limit, Limit::Adaptive { initial: number(20), min: number(2), max: number(1000) });
+    assert_eq!((concurrency.queue, concurrency.max_streams), (Queue::Auto, 1000));
+    let Patience { critical, normal, bulk } = concurrency.patience;
+    assert_eq!((critical, normal, bulk), (seconds(2), seconds(1), Duration::from_millis(200)));
 
     assert_eq!((routes.len(), routes[0].name.as_str(), caches[0].name.as_str()), (1, "default", "default"));
     assert_eq!((caches[0].ttl, caches[0].stale_if_error, cache_memory), (Ttl::Origin, seconds(86400), 512 << 20));

@@ -78,10 +78,7 @@ fn summary(policy: &Policy) -> String {
     let origins = policy.origins.iter().map(|o| {
         let scheme = if o.server.tls { "https" } else { "http" };
         let host = if o.server.host.contains(':') { format!("[{}]", o.server.host) } else { o.server.host.clone() };
-        format!(
-            "{} at {scheme}://{host}:{}, {} in flight, {} waiting",
-            o.name, o.server.port, o.concurrency.limit, o.concurrency.queue
-        )
+        format!("{} at {scheme}://{host}:{}, {}", o.name, o.server.port, o.concurrency.limit)
     });
     let limits = policy
         .rate_limits

@@ -13,12 +13,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::reason::Reason;
-use crate::admission::{Admission, Admit, WaiterId};
+use crate::admission::{Admission, Admit, Ask, Claim, FlightId, Percent, WaiterId};
 use crate::clock::{Clock, Mono, Now};
 use crate::level::{Change, Contact, Ladder};
-use crate::policy::{self, Level, LevelPolicy};
+use crate::policy::{self, Concurrency, Level, LevelPolicy};
+
+/// Routes that an origin tells apart.
+const KINDS_MAX: usize = 4096;
 
 /// The state of `[origin.NAME]`; outlives the policy that named it.
 #[derive(Debug)]
@@ -37,6 +41,18 @@ pub struct Origin {
 struct Line {
     admission: Admission,
     wakers: HashMap<WaiterId, Waker>,
+    /// Names of the routes that ever led here: a route keeps its number over reloads.
+    kinds: Vec<String>,
+}
+
+/// Those to wake once the line is no longer locked.
+type Wakers = SmallVec<[Waker; 4]>;
+
+impl Line {
+    fn woken(&mut self) -> Wakers {
+        let Self { admission, wakers, .. } = self;
+        admission.take_woken().iter().filter_map(|id| wakers.remove(id)).collect()
+    }
 }
 
 /// The figures of an origin, for status and metrics.
@@ -58,7 +74,11 @@ impl Origin {
         Self {
             name: policy.name.clone(),
             clock,
-            line: Mutex::new(Line { admission: Admission::new(&policy.concurrency), wakers: HashMap::new() }),
+            line: Mutex::new(Line {
+                admission: Admission::new(&policy.concurrency, &[]),
+                wakers: HashMap::new(),
+                kinds: Vec::new(),
+            }),
             ladder: Mutex::new(ladder),
             level: AtomicU8::new(Level::Normal as u8),
             contacts_good: AtomicU64::new(0),
@@ -68,20 +88,50 @@ impl Origin {
 
     /// Takes over a new policy; those who wait keep their place in the line.
     pub fn configure(&self, policy: &policy::Origin, ladder: &LevelPolicy) {
-        let woken: Vec<Waker> = {
-            let line = &mut *self.line.lock();
-            let granted = line.admission.configure(&policy.concurrency);
-            granted.iter().filter_map(|id| line.wakers.remove(id)).collect()
-        };
-        woken.into_iter().for_each(Waker::wake);
+        let now = self.clock.mono();
+        self.with_line(|line| {
+            let shares = vec![100; line.kinds.len()];
+            line.admission.configure(&policy.concurrency, &shares, now);
+        });
         self.ladder.lock().configure(ladder, policy.health.is_some());
     }
 
+    /// Gives the policy's routes to this origin their numbers, each with its share of the limit.
+    pub fn number(&self, policy: &Concurrency, routes: &[(&str, Percent)]) -> Vec<usize> {
+        let now = self.clock.mono();
+        let mut numbers = Vec::with_capacity(routes.len());
+        self.with_line(|line| {
+            let mut shares = vec![100; line.kinds.len()];
+            for (name, share) in routes {
+                let known = line.kinds.iter().position(|kind| kind == name);
+                let number = known.unwrap_or_else(|| {
+                    // Only a policy that renames its routes for ever comes here; they share a number.
+                    if line.kinds.len() < KINDS_MAX {
+                        line.kinds.push((*name).to_owned());
+                        shares.push(100);
+                    }
+                    line.kinds.len().saturating_sub(1)
+                });
+                if let Some(place) = shares.get_mut(number) {
+                    *place = *share;
+                }
+                numbers.push(number);
+            }
+            line.admission.configure(policy, &shares, now);
+        });
+        numbers
+    }
+
     /// Asks for a place.
-    pub fn admit(self: &Arc<Self>, now: Mono) -> Admitted {
-        let admit = self.line.lock().admission.admit(now);
+    pub fn admit(self: &Arc<Self>, ask: Ask, now: Mono) -> Admitted {
+        let (admit, woken) = {
+            let line = &mut *self.line.lock();
+            (line.admission.admit(ask, now), line.woken())
+        };
+        // Those who had to make room.
+        woken.into_iter().for_each(Waker::wake);
         match admit {
-            Admit::Granted => Admitted::Now(Permit { origin: self.clone(), kind: Held::Place }),
+            Admit::Granted(id) => Admitted::Now(Permit::new(self, id)),
             Admit::Queued(id, deadline) => Admitted::Queued(Turn { origin: self.clone(), id, deadline, over: false }),
             Admit::Refused(reason) => Admitted::Refused(reason, self.retry_after(now)),
         }
@@ -128,15 +178,15 @@ impl Origin {
         }
     }
 
-    /// Does something to the line; wakes whoever has a place by it.
-    fn with_line(&self, act: impl FnOnce(&mut Admission) -> Option<WaiterId>) {
-        let waker = {
+    /// Does something to the line; wakes whoever has a place by it, or lost one.
+    fn with_line<T>(&self, act: impl FnOnce(&mut Line) -> T) -> T {
+        let (answer, woken) = {
             let line = &mut *self.line.lock();
-            act(&mut line.admission).and_then(|id| line.wakers.remove(&id))
+            let answer = act(line);
+            (answer, line.woken())
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        woken.into_iter().for_each(Waker::wake);
+        answer
     }
 }
 
@@ -149,61 +199,54 @@ pub enum Admitted {
     Refused(Reason, Duration),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    Place,
-    Stream,
-}
-
 /// A place at an origin, or one of its streams. Given back by drop.
 #[derive(Debug)]
 pub struct Permit {
     origin: Arc<Origin>,
-    kind: Held,
+    /// None: it has become a stream.
+    flight: Option<FlightId>,
 }
 
 impl Permit {
+    fn new(origin: &Arc<Origin>, flight: FlightId) -> Self {
+        Self { origin: origin.clone(), flight: Some(flight) }
+    }
+
+    /// The head of the origin's answer has come; or word that it could not give one.
+    pub fn headed(&self, overloaded: bool, now: Mono) {
+        if let Some(id) = self.flight {
+            self.origin.line.lock().admission.headed(id, overloaded, now);
+        }
+    }
+
     /// An upgrade or an event stream holds no place: it gives it back at the response's head and
     /// counts against `max_streams` instead.
     ///
     /// # Errors
     /// [`Reason::StreamsFull`]; the place is kept until drop.
     pub fn into_stream(&mut self) -> Result<(), Reason> {
-        if self.kind == Held::Stream {
-            return Ok(());
+        if let Some(id) = self.flight {
+            let now = self.origin.clock.mono();
+            self.origin.with_line(|line| line.admission.to_stream(id, now))?;
+            self.flight = None;
         }
-        let mut outcome = Ok(());
-        let now = self.origin.clock.mono();
-        self.origin.with_line(|admission| match admission.to_stream(now) {
-            Ok(next) => next,
-            Err(reason) => {
-                outcome = Err(reason);
-                None
-            }
-        });
-        if outcome.is_ok() {
-            self.kind = Held::Stream;
-        }
-        outcome
+        Ok(())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        match self.kind {
-            Held::Place => {
+        match self.flight {
+            Some(id) => {
                 let now = self.origin.clock.mono();
-                self.origin.with_line(|admission| admission.release(now));
+                self.origin.with_line(|line| line.admission.release(id, now));
             }
-            Held::Stream => self.origin.with_line(|admission| {
-                admission.release_stream();
-                None
-            }),
+            None => self.origin.with_line(|line| line.admission.release_stream()),
         }
     }
 }
 
-/// The wait for a place. Resolves to a permit; dropped, it leaves the line.
+/// The wait for a place. Resolves to a permit, or to why there is none; dropped, it leaves the line.
 #[derive(Debug)]
 pub struct Turn {
     origin: Arc<Origin>,
@@ -220,17 +263,21 @@ impl Turn {
 }
 
 impl Future for Turn {
-    type Output = Permit;
+    type Output = Result<Permit, Reason>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let line = &mut *this.origin.line.lock();
-        if line.admission.claim(this.id) {
-            this.over = true;
-            return Poll::Ready(Permit { origin: this.origin.clone(), kind: Held::Place });
-        }
-        line.wakers.insert(this.id, cx.waker().clone());
-        Poll::Pending
+        let answer = match line.admission.claim(this.id) {
+            Claim::Waiting => {
+                line.wakers.insert(this.id, cx.waker().clone());
+                return Poll::Pending;
+            }
+            Claim::Granted(flight) => Ok(Permit::new(&this.origin, flight)),
+            Claim::Refused(reason) => Err(reason),
+        };
+        this.over = true;
+        Poll::Ready(answer)
     }
 }
 
@@ -239,8 +286,10 @@ impl Drop for Turn {
         if self.over {
             return;
         }
-        let id = self.id;
-        self.origin.line.lock().wakers.remove(&id);
-        self.origin.with_line(|admission| admission.leave(id));
+        let (id, now) = (self.id, self.origin.clock.mono());
+        self.origin.with_line(|line| {
+            line.wakers.remove(&id);
+            line.admission.leave(id, now);
+        });
     }
 }

@@ -20,7 +20,7 @@ use crate::cache::entry::Entry;
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::{Mono, Now};
-use crate::policy::{Level, Mode, Route, RouteId};
+use crate::policy::{Class, Level, Mode, Route, RouteId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
 
@@ -60,6 +60,10 @@ pub struct Passage {
     route: Option<RouteId>,
     pub level: Level,
     pub mode: Mode,
+    /// How much it matters.
+    pub class: Class,
+    /// Which share of the visitors it belongs to, when not all can be served.
+    pub cohort: u8,
     pub format: Format,
     pub visit: Option<Inside>,
     /// Cookies to set on whatever answer comes.
@@ -87,6 +91,8 @@ impl Passage {
             route: None,
             level: Level::Normal,
             mode: Mode::Pass,
+            class: Class::Normal,
+            cohort: 0,
             format: Format::default(),
             visit: None,
             cookies: SmallVec::new(),
@@ -107,6 +113,8 @@ impl Passage {
         fill.route = self.route;
         fill.level = self.level;
         fill.mode = self.mode;
+        fill.class = self.class;
+        fill.cohort = self.cohort;
         fill.format = self.format;
         fill.seen.clone_from(&self.seen);
         fill.copy.lookup = self.copy.lookup;

@@ -31,6 +31,8 @@ pub enum Reason {
     LevelRefused,
     /// No place at the origin, and no room to wait for one.
     QueueFull,
+    /// Too many wait already, or what matters less is not let wait.
+    Shed,
     /// Waited as long as patience allows for a place at the origin.
     QueueTimeout,
     /// Too many upgrades and event streams.
@@ -63,7 +65,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -76,6 +78,7 @@ impl Reason {
         Self::RoomHeld,
         Self::LevelRefused,
         Self::QueueFull,
+        Self::Shed,
         Self::QueueTimeout,
         Self::StreamsFull,
         Self::OriginUnreachable,
@@ -107,6 +110,7 @@ impl Reason {
             Self::RoomHeld => "room_held",
             Self::LevelRefused => "level_refused",
             Self::QueueFull => "queue_full",
+            Self::Shed => "shed",
             Self::QueueTimeout => "queue_timeout",
             Self::StreamsFull => "streams_full",
             Self::OriginUnreachable => "origin_unreachable",
@@ -135,6 +139,7 @@ impl Reason {
             | Self::RoomHeld
             | Self::LevelRefused
             | Self::QueueFull
+            | Self::Shed
             | Self::QueueTimeout
             | Self::StreamsFull => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
@@ -159,7 +164,7 @@ impl Reason {
             Self::RateLimited | Self::Queued | Self::RoomFull | Self::RoomHeld | Self::LevelRefused => {
                 Some("http_request_denied")
             }
-            Self::QueueFull | Self::QueueTimeout | Self::StreamsFull => Some("connection_limit_reached"),
+            Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull => Some("connection_limit_reached"),
             Self::OriginUnreachable => Some("destination_unavailable"),
             Self::OriginTimeout => Some("http_response_timeout"),
             Self::OriginFailed => Some("http_response_incomplete"),
@@ -183,7 +188,7 @@ impl Reason {
             Self::RoomFull => "The queue is full. Please come back a little later.",
             Self::RoomHeld => "The site is taking a short break. You keep your place.",
             Self::LevelRefused => "This part of the site is switched off while it is very busy.",
-            Self::QueueFull | Self::QueueTimeout | Self::StreamsFull => {
+            Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull => {
                 "The site is very busy. Please try again in a moment."
             }
             Self::OriginUnreachable => "The site can't be reached at the moment. Please try again shortly.",

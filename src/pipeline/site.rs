@@ -3,6 +3,7 @@
 //! The policy is immutable and swapped whole; the state behind its names (places, limits, rooms,
 //! cached pages) outlives it. A request keeps the [`Site`] it began with.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::answer::Pages;
@@ -27,6 +28,8 @@ pub struct Site {
     origins: Vec<Arc<Origin>>,
     limits: Vec<Arc<Limit>>,
     rooms: Vec<Arc<Room>>,
+    /// The number of each route at its origin.
+    kinds: Vec<usize>,
     /// Keys the limits' hashes, so that no visitor can choose to share a bucket.
     seed: u64,
 }
@@ -55,7 +58,8 @@ impl Site {
                 None => Arc::new(Origin::new(origin, &policy.level, clock)),
             }
         });
-        let origins = origins.collect();
+        let origins: Vec<Arc<Origin>> = origins.collect();
+        let kinds = number_routes(&policy, &origins);
         let limits = policy.rate_limits.iter().map(|limit| {
             let held = before.and_then(|b| {
                 // A quota that changed begins anew: what was counted was counted by other rules.
@@ -70,7 +74,7 @@ impl Site {
             _ => Arc::new(Store::new(policy.cache_memory)),
         };
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
-        Self { policy, clock, pages, store, snapshot, telemetry, origins, limits, rooms, seed }
+        Self { policy, clock, pages, store, snapshot, telemetry, origins, limits, rooms, kinds, seed }
     }
 
     /// The parts that the next site takes over as they are.
@@ -110,6 +114,23 @@ impl Site {
         &self.policy.routes[id.0]
     }
 
+    /// The number of a route at its origin: what an [`Ask`](crate::admission::Ask) calls its kind.
+    pub fn kind(&self, id: RouteId) -> usize {
+        self.kinds.get(id.0).copied().unwrap_or_default()
+    }
+
+    /// A client as the line for an origin knows it: hashed under the process's seed, so that nobody
+    /// chooses to stand in another's place; of IPv6 the network that one household has.
+    pub fn client_number(&self, client: std::net::IpAddr) -> u64 {
+        let client = match client.to_canonical() {
+            v6 @ std::net::IpAddr::V6(_) => policy::client_net(v6),
+            v4 => v4,
+        };
+        let mut hasher = DefaultHasher::new();
+        (self.seed, client).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The rules of a route's cache, if it has one.
     pub fn cache_of(&self, route: &Route) -> Option<&policy::Cache> {
         self.policy.caches.get(route.cache?.0)
@@ -131,6 +152,20 @@ impl Site {
     pub fn room_named(&self, name: &str) -> Option<&Arc<Room>> {
         self.rooms.iter().find(|room| room.name() == name)
     }
+}
+
+fn number_routes(policy: &Policy, origins: &[Arc<Origin>]) -> Vec<usize> {
+    let mut kinds = vec![0; policy.routes.len()];
+    for (at, (origin, rules)) in origins.iter().zip(&policy.origins).enumerate() {
+        let here = || policy.routes.iter().enumerate().filter(|(_, route)| route.origin == OriginId(at));
+        let routes: Vec<_> = here().map(|(_, route)| (route.name.as_str(), route.max_in_flight)).collect();
+        for ((route, _), kind) in here().zip(origin.number(&rules.concurrency, &routes)) {
+            if let Some(place) = kinds.get_mut(route) {
+                *place = kind;
+            }
+        }
+    }
+    kinds
 }
 
 impl std::fmt::Debug for Site {

@@ -12,12 +12,13 @@ use super::passage::{CopyUse, Passage};
 use super::reason::Reason;
 use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
+use crate::admission::Ask;
 use crate::cache::entry::{Precondition, State};
 use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
-use crate::policy::{Level, Mode, Policy, RateKey, Route};
+use crate::policy::{Class, Level, Limit, Mode, Policy, RateKey, Route};
 use crate::rate_limit::Verdict;
 use crate::route;
 
@@ -34,6 +35,7 @@ pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Respond(Answer::of(Reason::NotFound, &passage.site.pages, Format::asked(view)));
     };
     let too_large = matches!(view.body, BodyKind::Length(n) if n > route.max_body_size);
+    passage.class = route.priority;
     passage.take_route(id);
     if too_large {
         return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
@@ -187,7 +189,16 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
 /// Whether there is a place at the origin.
 pub fn admission(passage: &mut Passage, now: Now) -> Flow {
     let origin = passage.origin().clone();
-    match origin.admit(now.mono) {
+    let class = passage.class;
+    let ask = Ask {
+        class,
+        kind: passage.site.kind(passage.route_id()),
+        client: passage.site.client_number(passage.client),
+        cohort: passage.cohort,
+        // From `elevated` on, what matters least takes what is free and is not waited with.
+        waits: class != Class::Bulk || passage.level < Level::Elevated,
+    };
+    match origin.admit(ask, now.mono) {
         Admitted::Now(permit) => {
             passage.permit = Some(permit);
             Flow::Continue
@@ -289,6 +300,15 @@ pub fn explain_admission(asked: &Explained<'_>, level: Level) -> String {
     }
     let Some(origin) = asked.policy.origins.get(asked.route.origin.0) else { return String::new() };
     let c = &origin.concurrency;
-    let patience = humantime::format_duration(c.patience);
-    format!("at most {} at `{}` at once; {} may wait up to {patience}", c.limit, origin.name, c.queue)
+    let class = asked.route.priority;
+    let patience = humantime::format_duration(c.patience.of(class));
+    let limit = match c.limit {
+        Limit::Fixed(limit) => format!("at most {limit}"),
+        Limit::Adaptive { max, .. } => format!("as many as `{}` carries, at most {max},", origin.name),
+    };
+    let share = match asked.route.max_in_flight {
+        100 => String::new(),
+        share => format!(" ({share} % of them from this route)"),
+    };
+    format!("{limit} at `{}` at once{share}; as {} waits up to {patience}", origin.name, class.name())
 }

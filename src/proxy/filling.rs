@@ -202,10 +202,11 @@ pub async fn take_turn(door: &Door, passage: &mut Passage) -> Result<(), (Reason
             let outcome = tokio::time::timeout(patience, turn).await;
             passage.queued = door.clock.mono().since(asked.mono);
             match outcome {
-                Ok(permit) => {
+                Ok(Ok(permit)) => {
                     passage.permit = Some(permit);
                     Ok(())
                 }
+                Ok(Err(reason)) => Err((reason, passage.origin().retry_after(door.clock.mono()))),
                 Err(_) => Err((Reason::QueueTimeout, passage.origin().retry_after(door.clock.mono()))),
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::baselines::{Envoy, Gradient2, Vegas};
 use super::rig::{self, Kind, Report, Scenario};
-use crate::concurrency::{Fixed, Limiter};
+use crate::concurrency::{Adaptive, Fixed, Limiter};
 
 /// A limiter by its name, and how to make one for a scenario.
 pub struct Contestant {
@@ -16,6 +16,7 @@ pub struct Contestant {
 /// Who takes part. The first is told what the others must find: the origin's workers.
 pub const CONTESTANTS: &[Contestant] = &[
     Contestant { name: "told", make: |scenario, _| Box::new(Fixed(scenario.origin.workers)) },
+    Contestant { name: "adaptive", make: |_, _| Box::new(Adaptive::new(20, 2, 1000)) },
     Contestant { name: "vegas", make: |_, seed| Box::new(Vegas::new(seed)) },
     Contestant { name: "gradient2", make: |_, _| Box::new(Gradient2::default()) },
     Contestant { name: "envoy", make: |_, _| Box::new(Envoy::default()) },

@@ -7,7 +7,7 @@ use super::address::{is_host, server};
 use super::reader::{Problem, Table, Value};
 use super::values::{duration, duration_not_zero};
 use super::{Named, route};
-use crate::policy::{Concurrency, Health, HostHeader, Origin, Server};
+use crate::policy::{Class, Concurrency, Health, HostHeader, Limit, Origin, Patience, Queue, Server};
 
 /// More in flight, in the queue or as streams than one node can hold.
 const IN_FLIGHT_MAX: u64 = 1_000_000;
@@ -17,7 +17,7 @@ pub(super) fn read(root: &mut Table<'_>) -> Named<Origin> {
     let origins = Named::read(root, "origin", one);
     if origins.items.is_empty() && root.report.len() == found_before {
         let message = "there is no origin: nothing to protect";
-        let help = "add:\n[origin.shop]\nservers = [\"127.0.0.1:9000\"]\n\n[origin.shop.concurrency]\nmode = \"fixed\"\nlimit = 40";
+        let help = "add:\n[origin.shop]\nservers = [\"127.0.0.1:9000\"]";
         root.report.add(root.error(message).help(help));
     }
     origins
@@ -33,7 +33,7 @@ fn one(name: String, mut table: Table<'_>) -> Option<Origin> {
     let idle_timeout = seconds(&mut table, "idle_timeout", 60);
     let health = table.take_table("health").and_then(health);
     let host_header = table.read("host_header", HostHeader::Pass, host_header);
-    let concurrency = concurrency(&mut table, &name);
+    let concurrency = concurrency(&mut table);
     table.finish();
     Some(Origin {
         name,
@@ -82,63 +82,72 @@ fn host_header(value: &Value<'_>) -> Option<HostHeader> {
     })
 }
 
-fn concurrency(origin: &mut Table<'_>, name: &str) -> Option<Concurrency> {
+const LIMIT: Limit = Limit::Adaptive {
+    initial: NonZeroUsize::MIN.saturating_add(19),
+    min: NonZeroUsize::MIN.saturating_add(1),
+    max: NonZeroUsize::MIN.saturating_add(999),
+};
+const PATIENCE: Patience =
+    Patience { critical: Duration::from_secs(2), normal: Duration::from_secs(1), bulk: Duration::from_millis(200) };
+const MAX_STREAMS: usize = 1000;
+
+fn concurrency(origin: &mut Table<'_>) -> Option<Concurrency> {
     let Some(value) = origin.take("concurrency") else {
-        let message =
-            format!("origin `{name}` has no concurrency limit, and finding one (\"adaptive\") is not built yet");
-        let help = format!(
-            "add:\n[origin.{name}.concurrency]\nmode = \"fixed\"\nlimit = 40   # requests in flight that it carries"
-        );
-        origin.report.add(origin.error(message).label("nothing limits what it gets").help(help));
-        return None;
+        return Some(Concurrency { limit: LIMIT, queue: Queue::Auto, patience: PATIENCE, max_streams: MAX_STREAMS });
     };
     let mut table = value.table()?;
-    let fixed = match table.require("mode", "adaptive, the design's default, is not built yet", "mode = \"fixed\"") {
+    let fixed = match table.take("mode") {
         None => false,
-        Some(value) => match value.string("\"fixed\"")? {
+        Some(value) => match value.string("\"adaptive\" or \"fixed\"")? {
             "fixed" => true,
-            "adaptive" => {
-                value.unbuilt(
-                    "mode \"adaptive\"",
-                    "write mode = \"fixed\" and limit = 40 (requests in flight that it carries)",
-                );
-                false
-            }
+            "adaptive" => false,
             _ => {
-                value.wrong(Problem::new("expected \"fixed\" (\"adaptive\" is not built yet)"));
-                false
+                value.wrong(Problem::new("expected \"adaptive\" or \"fixed\""));
+                return None;
             }
         },
     };
-    // Without a usable mode, a missing limit is not a second mistake.
-    let limit = if fixed {
-        table.require("limit", "how many requests in flight the origin carries", "limit = 40")
-    } else {
-        table.take("limit")
-    };
-    let limit = limit.and_then(|v| v.integer(1, IN_FLIGHT_MAX)).and_then(non_zero);
-    let queue = table.take("queue");
-    let queue = queue.map_or(Some(Queue::Times(3)), |v| queue_length(&v));
-    let patience = table.read("patience", Duration::from_secs(1), patience);
-    let max_streams = table.read("max_streams", 1000, |v| v.integer(0, IN_FLIGHT_MAX).and_then(|n| n.try_into().ok()));
+    let limit = if fixed { fixed_limit(&mut table) } else { adaptive_limit(&mut table) };
+    let queue = table.read("queue", Queue::Auto, queue_length);
+    let patience = table.read("patience", PATIENCE, patience);
+    let max_streams = table.read("max_streams", MAX_STREAMS, |v| v.integer(0, IN_FLIGHT_MAX).and_then(size));
     table.finish();
-    let limit = limit.filter(|_| fixed)?;
-    let queue = match queue? {
-        Queue::Times(n) => limit.get().saturating_mul(n),
-        Queue::Places(n) => n,
-    };
-    Some(Concurrency { limit, queue, patience, max_streams })
+    Some(Concurrency { limit: limit?, queue, patience, max_streams })
 }
 
-enum Queue {
-    /// Of the limit.
-    Times(usize),
-    Places(usize),
+fn fixed_limit(table: &mut Table<'_>) -> Option<Limit> {
+    for key in ["initial", "min", "max"] {
+        if let Some(value) = table.take(key) {
+            value.wrong(Problem::new("mode \"fixed\" has one number").help("write limit = 40, or mode = \"adaptive\""));
+        }
+    }
+    let limit = table.require("limit", "how many requests in flight the origin carries", "limit = 40")?;
+    limit.integer(1, IN_FLIGHT_MAX).and_then(non_zero).map(Limit::Fixed)
+}
+
+fn adaptive_limit(table: &mut Table<'_>) -> Option<Limit> {
+    if let Some(value) = table.take("limit") {
+        let help = "add mode = \"fixed\", or write max, which it never goes over";
+        value.wrong(Problem::new("mode \"adaptive\" finds the limit itself").help(help));
+    }
+    let Limit::Adaptive { initial, min, max } = LIMIT else { return None };
+    let number = |v: &Value<'_>| v.integer(1, IN_FLIGHT_MAX).and_then(non_zero);
+    let (max_value, min_value, initial_value) = (table.take("max"), table.take("min"), table.take("initial"));
+    let max = max_value.as_ref().map_or(Some(max), number)?;
+    let low = min_value.as_ref().map_or(Some(min.min(max)), number)?;
+    let begin = initial_value.as_ref().map_or(Some(initial.clamp(low, max.max(low))), number)?;
+    if let Some(value) = min_value.filter(|_| low > max) {
+        value.wrong(Problem::new("more than max").help(format!("max is {max}: make min smaller or max larger")));
+    }
+    if let Some(value) = initial_value.filter(|_| begin < low || begin > max) {
+        value.wrong(Problem::new(format!("expected a number between min, {low}, and max, {max}")));
+    }
+    Some(Limit::Adaptive { initial: begin, min: low, max })
 }
 
 fn queue_length(value: &Value<'_>) -> Option<Queue> {
     if value.as_str().is_none() {
-        return value.integer(0, IN_FLIGHT_MAX).and_then(|n| n.try_into().ok()).map(Queue::Places);
+        return value.integer(0, IN_FLIGHT_MAX).and_then(size).map(Queue::Places);
     }
     value.parse("a number or a multiple of the limit", |text| {
         let times = text.strip_suffix('x').and_then(|n| n.parse().ok()).filter(|n| *n <= 1000);
@@ -149,16 +158,21 @@ fn queue_length(value: &Value<'_>) -> Option<Queue> {
     })
 }
 
-/// One duration, or a table of which `normal` is built. Zero: who finds no place is refused.
-fn patience(value: &Value<'_>) -> Option<Duration> {
+/// One duration for all classes, or a table. Zero: who finds no place is refused.
+fn patience(value: &Value<'_>) -> Option<Patience> {
     if !value.is_table() {
-        return value.parse("a duration", duration);
+        let all = value.parse("a duration", duration)?;
+        return Some(Patience { critical: all, normal: all, bulk: all });
     }
     let mut table = value.table()?;
-    let normal = table.require("normal", "how long a request waits for a place", "normal = \"1s\"");
-    let normal = normal.and_then(|v| v.parse("a duration", duration));
+    let mut of = |class: Class| table.read(class.name(), PATIENCE.of(class), |v| v.parse("a duration", duration));
+    let patience = Patience { critical: of(Class::Critical), normal: of(Class::Normal), bulk: of(Class::Bulk) };
     table.finish();
-    normal
+    Some(patience)
+}
+
+fn size(n: u64) -> Option<usize> {
+    usize::try_from(n).ok()
 }
 
 fn non_zero(n: u64) -> Option<NonZeroUsize> {

@@ -9,7 +9,7 @@ use super::values::{self, duration_not_zero};
 use super::{Named, house, limits};
 use crate::policy::diagnose::Diagnostic;
 use crate::policy::{
-    Cache, CacheId, Level, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom, WaitingRoomId,
+    Cache, CacheId, Class, Level, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom, WaitingRoomId,
 };
 
 /// The route that stands for a policy without one, and the name of its cache.
@@ -92,6 +92,8 @@ impl Names<'_> {
             table.read("response_timeout", None, |v| v.parse("a duration", duration_not_zero).map(Some));
         let max_body_size = table.read("max_body_size", self.max_body_size, house::body_size);
         let answers_json = table.read("answers", false, answers);
+        let priority = table.read("priority", Class::Normal, priority);
+        let max_in_flight = table.read("max_in_flight", 100, |v| v.parse("a share such as \"20%\"", values::percent));
         table.finish();
         let route = Route {
             name,
@@ -104,6 +106,8 @@ impl Names<'_> {
             response_timeout,
             max_body_size,
             answers_json,
+            priority,
+            max_in_flight,
         };
         Some(Placed { route, span })
     }
@@ -182,6 +186,8 @@ impl Names<'_> {
             response_timeout: None,
             max_body_size: self.max_body_size,
             answers_json: false,
+            priority: Class::Normal,
+            max_in_flight: 100,
         }
     }
 
@@ -260,6 +266,20 @@ fn answers(value: &Value<'_>) -> Option<bool> {
         _ => value.wrong(Problem::new("expected \"json\"; left out, the client's Accept decides")),
     }
     None
+}
+
+fn priority(value: &Value<'_>) -> Option<Class> {
+    const CLASSES: &str = "\"critical\", \"normal\" or \"bulk\"";
+    let written = value.string(CLASSES)?;
+    let class = Class::ALL.into_iter().find(|class| class.name() == written);
+    if class.is_none() {
+        let problem = Problem::new(format!("expected {CLASSES}"));
+        value.wrong(match super::nearest(written, Class::ALL.map(Class::name)) {
+            Some(near) => problem.help(format!("did you mean \"{near}\"?")),
+            None => problem,
+        });
+    }
+    class
 }
 
 /// Which actions this route has the means for.

@@ -116,6 +116,16 @@ pub(super) fn quota(text: &str) -> Result<Quota, Problem> {
     Ok(Quota { count, period: Duration::from_secs(seconds) })
 }
 
+/// `20%`, from 1 to 100.
+pub(super) fn percent(text: &str) -> Result<u8, Problem> {
+    let problem = || Problem::new("expected a share such as \"20%\", from 1 % to 100 %");
+    let Some(number) = text.strip_suffix('%') else {
+        let bare = text.parse::<u8>().is_ok();
+        return Err(if bare { problem().help(format!("write \"{text}%\"")) } else { problem() });
+    };
+    number.trim_end().parse().ok().filter(|n| (1..=100).contains(n)).ok_or_else(problem)
+}
+
 /// A name of a section or a route: it stands in URLs, logs and metrics.
 pub(super) fn name(text: &str) -> Result<String, Problem> {
     let fits = (1..=64).contains(&text.len());
@@ -178,6 +188,15 @@ mod tests {
         assert_eq!(hint(quota("20")), "say the time: \"20/s\" or \"20/min\"");
         for bad in ["0/s", "/s", "20/", "-1/s", "2000000/s", "5000000000/h"] {
             assert!(quota(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!((percent("20%"), percent("100%")), (Ok(20), Ok(100)));
+        assert_eq!(hint(percent("20")), "write \"20%\"");
+        for bad in ["0%", "101%", "-1%", "%", "2.5%"] {
+            assert!(percent(bad).is_err(), "{bad}");
         }
     }
 

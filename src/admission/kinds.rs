@@ -1,0 +1,71 @@
+//! How many places each route has, and may have.
+
+use super::line::Gate;
+use crate::clock::Mono;
+
+/// A share of the limit, in percent: `max_in_flight = "20%"`.
+pub type Percent = u8;
+
+/// A route that had to lend its places is held short for so long.
+const SLOW_FOR: std::time::Duration = std::time::Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Kind {
+    in_flight: usize,
+    /// Requests of it have been overtaken by many others, until so long after the last.
+    slow_until: Mono,
+    max: Percent,
+}
+
+/// What is known of each route, by its number.
+#[derive(Debug, Default)]
+pub(super) struct Kinds(Vec<Kind>);
+
+impl Kinds {
+    pub(super) fn configure(&mut self, shares: &[Percent]) {
+        self.0.resize(shares.len().max(self.0.len()), Kind { max: 100, ..Kind::default() });
+        for (kind, share) in self.0.iter_mut().zip(shares) {
+            kind.max = *share;
+        }
+    }
+
+    pub(super) fn begin(&mut self, kind: usize) {
+        if let Some(kind) = self.0.get_mut(kind) {
+            kind.in_flight += 1;
+        }
+    }
+
+    pub(super) fn end(&mut self, kind: usize) {
+        if let Some(kind) = self.0.get_mut(kind) {
+            kind.in_flight = kind.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Requests of it wait for something that is not the origin's places.
+    pub(super) fn is_slow(&mut self, kind: usize, now: Mono) {
+        if let Some(kind) = self.0.get_mut(kind) {
+            kind.slow_until = now.after(SLOW_FOR);
+        }
+    }
+
+    /// Whether a route may have one place more of so many. One that is slow gets a quarter; any
+    /// other leaves the last quarter to those of other routes who wait.
+    pub(super) fn gate(&self, kind: usize, limit: usize, bulkhead: bool, now: Mono) -> Gate {
+        let Some(kind) = self.0.get(kind) else { return Gate::Open };
+        let quarter = (limit / 4).max(1);
+        let most = (limit * usize::from(kind.max) / 100).max(1);
+        let most = if bulkhead && kind.slow_until > now { most.min(quarter) } else { most };
+        if kind.in_flight >= most {
+            Gate::Shut
+        } else if bulkhead && limit > 1 && kind.in_flight >= limit - quarter {
+            Gate::Last
+        } else {
+            Gate::Open
+        }
+    }
+
+    /// Whether it has all the places that it may have.
+    pub(super) fn is_shut(&self, kind: usize, limit: usize, bulkhead: bool, now: Mono) -> bool {
+        self.gate(kind, limit, bulkhead, now) == Gate::Shut
+    }
+}

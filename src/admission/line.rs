@@ -1,0 +1,284 @@
+//! The line for an origin's places: by class, by route, by client.
+//!
+//! Between classes a stride scheduler shares what comes free as 16 : 4 : 1 (Waldspurger & Weihl,
+//! 1995): a class that was idle goes next, one that floods the line gets its weight and no more.
+//! Within a class the clients take turns, each with a flow of its own, so that one who asks a
+//! hundred times waits behind itself. Routes matter only where one has all the places that it may
+//! have: the others go on.
+//!
+//! Normally first come, first served. Under overload the newest goes first, since those who have
+//! waited longest are the likeliest to have given up (Facebook's adaptive LIFO, "Fail at scale",
+//! ACM Queue 2015).
+
+use std::collections::{HashMap, VecDeque};
+
+use super::WaiterId;
+use super::slab::Slab;
+use crate::policy::Class;
+
+/// Steps of the stride scheduler: the inverse of the weights 16, 4 and 1.
+const STRIDES: [u64; 3] = [1, 4, 16];
+/// Flows looked at to find the longest one.
+const VICTIMS_MAX: usize = 64;
+
+/// One who waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiter {
+    pub(super) class: Class,
+    pub(super) kind: usize,
+    pub(super) client: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    waiter: Waiter,
+    flow: u64,
+    older: Option<u64>,
+    newer: Option<u64>,
+}
+
+/// Those of one client who wait for one route in one class, in order of arrival.
+#[derive(Debug)]
+struct Flow {
+    key: (Class, usize, u64),
+    oldest: Option<u64>,
+    newest: Option<u64>,
+    len: usize,
+    /// It has a turn.
+    turning: bool,
+}
+
+/// The flows of one route in one class, each with the number of its turn.
+#[derive(Debug)]
+struct Ring {
+    kind: usize,
+    turns: VecDeque<(i64, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    rings: Vec<Ring>,
+    waiting: usize,
+    /// Virtual time at which its next one is due.
+    pass: u64,
+}
+
+/// All who wait.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    entries: Slab<Entry>,
+    flows: Slab<Flow>,
+    by_key: HashMap<(Class, usize, u64), u64>,
+    groups: [Group; 3],
+    /// The pass of the class that was served last.
+    virtual_time: u64,
+    turn_first: i64,
+    turn_last: i64,
+}
+
+/// Whether a route may have a place now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    /// It has so many that others who wait go first.
+    Last,
+    Shut,
+}
+
+impl Line {
+    pub(super) fn len(&self) -> usize {
+        self.groups.iter().map(|group| group.waiting).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.iter().all(|group| group.waiting == 0)
+    }
+
+    pub(super) fn waiting(&self, class: Class) -> usize {
+        self.groups.get(class as usize).map_or(0, |group| group.waiting)
+    }
+
+    /// How many of this client wait for this route.
+    pub(super) fn of_client(&self, waiter: &Waiter) -> usize {
+        let flow = self.by_key.get(&(waiter.class, waiter.kind, waiter.client));
+        flow.and_then(|id| self.flows.get(*id)).map_or(0, |flow| flow.len)
+    }
+
+    /// How many go before one who comes now to this class, as far as its share goes.
+    pub(super) fn ahead(&self, class: Class) -> f64 {
+        let weight = |c: Class| 1.0 / STRIDES.get(c as usize).map_or(1.0, |s| *s as f64);
+        let own = self.waiting(class) as f64;
+        let others: f64 = Class::ALL
+            .into_iter()
+            .filter(|c| *c != class)
+            .map(|c| {
+                // While this class's own are served, another class gets its weight in turns, if it has so many.
+                ((own + 1.0) * weight(c) / weight(class)).min(self.waiting(c) as f64)
+            })
+            .sum();
+        own + others
+    }
+
+    pub(super) fn join(&mut self, waiter: Waiter) -> WaiterId {
+        let key = (waiter.class, waiter.kind, waiter.client);
+        let flow = match self.by_key.get(&key) {
+            Some(flow) => *flow,
+            None => self.open(key),
+        };
+        let newest = self.flows.get(flow).and_then(|f| f.newest);
+        let id = self.entries.insert(Entry { waiter, flow, older: newest, newer: None });
+        if let Some(before) = newest.and_then(|n| self.entries.get_mut(n)) {
+            before.newer = Some(id);
+        }
+        if let Some(flow) = self.flows.get_mut(flow) {
+            flow.newest = Some(id);
+            flow.oldest.get_or_insert(id);
+            flow.len += 1;
+        }
+        if let Some(group) = self.groups.get_mut(waiter.class as usize) {
+            if group.waiting == 0 {
+                // One that was idle has saved nothing up, and owes nothing.
+                group.pass = group.pass.max(self.virtual_time);
+            }
+            group.waiting += 1;
+        }
+        WaiterId(id)
+    }
+
+    /// Takes one out; none if they are not in line.
+    pub(super) fn remove(&mut self, id: WaiterId) -> Option<Waiter> {
+        let entry = self.entries.remove(id.0)?;
+        if let Some(older) = entry.older.and_then(|o| self.entries.get_mut(o)) {
+            older.newer = entry.newer;
+        }
+        if let Some(newer) = entry.newer.and_then(|n| self.entries.get_mut(n)) {
+            newer.older = entry.older;
+        }
+        if let Some(flow) = self.flows.get_mut(entry.flow) {
+            flow.len -= 1;
+            if flow.oldest == Some(id.0) {
+                flow.oldest = entry.newer;
+            }
+            if flow.newest == Some(id.0) {
+                flow.newest = entry.older;
+            }
+            if flow.len == 0 {
+                self.close(entry.flow);
+            }
+        }
+        if let Some(group) = self.groups.get_mut(entry.waiter.class as usize) {
+            group.waiting -= 1;
+        }
+        Some(entry.waiter)
+    }
+
+    pub(super) fn contains(&self, id: WaiterId) -> bool {
+        self.entries.get(id.0).is_some()
+    }
+
+    /// Takes out who goes next, of those whose route may have a place.
+    pub(super) fn next(&mut self, newest_first: bool, gate: impl Fn(usize) -> Gate) -> Option<(WaiterId, Waiter)> {
+        let (class, ring, found) = self.due(newest_first, |_, kind| gate(kind))?;
+        let other = match found {
+            // A route that has nearly all places lets others go first, only not what matters least.
+            Gate::Last => self.due(newest_first, |at, kind| match gate(kind) {
+                Gate::Open if at <= class.max(Class::Normal as usize) => Gate::Open,
+                _ => Gate::Shut,
+            }),
+            _ => None,
+        };
+        let (class, ring) = other.map_or((class, ring), |(class, ring, _)| (class, ring));
+        let group = self.groups.get_mut(class)?;
+        self.virtual_time = group.pass;
+        group.pass += STRIDES.get(class)?;
+        let turns = &mut group.rings.get_mut(ring)?.turns;
+        let (_, flow) = if newest_first { turns.pop_back()? } else { turns.pop_front()? };
+        let state = self.flows.get_mut(flow)?;
+        state.turning = state.len > 1;
+        if state.turning {
+            // Served: behind all others, whichever end is served first.
+            if newest_first {
+                self.turn_first -= 1;
+                turns.push_front((self.turn_first, flow));
+            } else {
+                self.turn_last += 1;
+                turns.push_back((self.turn_last, flow));
+            }
+        }
+        let flow = self.flows.get(flow)?;
+        let id = WaiterId(if newest_first { flow.newest? } else { flow.oldest? });
+        self.remove(id).map(|waiter| (id, waiter))
+    }
+
+    /// The class and the ring whose turn it is, of those that `gate` doesn't shut, and its gate.
+    fn due(&self, newest_first: bool, gate: impl Fn(usize, usize) -> Gate) -> Option<(usize, usize, Gate)> {
+        let turn = |ring: &Ring| match newest_first {
+            true => ring.turns.back().map(|(turn, _)| -turn),
+            false => ring.turns.front().map(|(turn, _)| *turn),
+        };
+        let of_group = |(class, group): (usize, &Group)| {
+            let rings = group.rings.iter().enumerate().map(|(at, ring)| (at, ring, gate(class, ring.kind)));
+            let open = rings.filter(|(_, _, gate)| *gate != Gate::Shut);
+            let first =
+                open.filter_map(|(at, ring, gate)| Some((turn(ring)?, at, gate))).min_by_key(|(turn, ..)| *turn);
+            first.map(|(_, at, gate)| (group.pass, class, at, gate))
+        };
+        let due = self.groups.iter().enumerate().filter(|(_, group)| group.waiting > 0).filter_map(of_group);
+        due.min_by_key(|(pass, class, ..)| (*pass, *class)).map(|(_, class, ring, gate)| (class, ring, gate))
+    }
+
+    /// Who should make room for one more of this class and client: one of the least important
+    /// class, or of its own alone; of the client that has most in line. None if that is the newcomer.
+    pub(super) fn victim(&self, newcomer: &Waiter, own_class: bool, newest_first: bool) -> Option<WaiterId> {
+        let own = newcomer.class as usize;
+        let classes = self.groups.iter().skip(own).take(if own_class { 1 } else { self.groups.len() });
+        let group = classes.rev().find(|group| group.waiting > 0)?;
+        let flows = group.rings.iter().flat_map(|ring| ring.turns.iter()).take(VICTIMS_MAX);
+        let flows = flows.filter_map(|(turn, id)| Some((*turn, self.flows.get(*id)?)));
+        // Of equals the one whose turn is oldest: under overload it is the one that waits in vain.
+        let (_, longest) = flows.max_by_key(|(turn, flow)| (flow.len, -*turn))?;
+        let lower = longest.key.0 != newcomer.class;
+        if newest_first {
+            // The newcomer takes the oldest's place, unless nobody has more in line than itself.
+            let worth =
+                lower || longest.len > self.of_client(newcomer) || longest.len == 1 || longest.key.2 == newcomer.client;
+            return longest.oldest.filter(|_| worth).map(WaiterId);
+        }
+        longest.newest.filter(|_| lower || longest.len > self.of_client(newcomer) + 1).map(WaiterId)
+    }
+
+    /// All of them, in no order.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (WaiterId, &Waiter)> {
+        self.entries.iter().map(|(id, entry)| (WaiterId(id), &entry.waiter))
+    }
+
+    fn open(&mut self, key: (Class, usize, u64)) -> u64 {
+        let id = self.flows.insert(Flow { key, oldest: None, newest: None, len: 0, turning: true });
+        self.by_key.insert(key, id);
+        self.turn_last += 1;
+        let turn = (self.turn_last, id);
+        if let Some(group) = self.groups.get_mut(key.0 as usize) {
+            match group.rings.iter_mut().find(|ring| ring.kind == key.1) {
+                Some(ring) => ring.turns.push_back(turn),
+                None => group.rings.push(Ring { kind: key.1, turns: VecDeque::from([turn]) }),
+            }
+        }
+        id
+    }
+
+    fn close(&mut self, id: u64) {
+        let Some(flow) = self.flows.remove(id) else { return };
+        self.by_key.remove(&flow.key);
+        if !flow.turning {
+            return;
+        }
+        let (class, kind, _) = flow.key;
+        let rings = self.groups.get_mut(class as usize).map(|group| &mut group.rings);
+        if let Some(ring) = rings.and_then(|rings| rings.iter_mut().find(|ring| ring.kind == kind))
+            && let Some(at) = ring.turns.iter().position(|(_, flow)| *flow == id)
+        {
+            ring.turns.remove(at);
+        }
+    }
+}

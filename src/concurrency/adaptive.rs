@@ -1,0 +1,273 @@
+//! A limit that is found: a hill climb on throughput.
+//!
+//! By Little's law an origin with `n` requests in flight all the time answers `n ÷ latency` a
+//! second. So two limits are compared by the latencies of requests that began while every place was
+//! taken and others waited: going from `n` to `m` gains `(m ÷ n) ÷ (latency at m ÷ latency at n)`.
+//! A step up that gains nothing only makes a queue inside the origin; one that loses is collapse.
+//! A step down that loses nothing is free. Nothing else is asked: no idle latency that must be known
+//! (it would have to be probed for, which is what pins Envoy's gradient, #8337, and drifts in
+//! Netflix's, #134), and no number to tune.
+//!
+//! - Latencies are compared within a route, to its own at `home`, the limit that is known to be
+//!   good; so a change of mix is not taken for a change of the origin.
+//! - A comparison ends as soon as it is clear (two standard errors), so a steady origin is probed
+//!   with a dozen requests, and a noisy one with as many as it takes.
+//! - When latency at home changes, the origin has: the search begins anew, in steps of half.
+//! - When more than 5 % fail, the limit goes to 70 %, whatever the latencies say.
+//! - A limit that was never filled is not known to be good (RFC 7661 §4.3 for TCP): it comes down to
+//!   twice what was used.
+
+use std::time::Duration;
+
+use super::round::Round;
+use super::{Limiter, Outcome, Sample};
+use crate::clock::Mono;
+
+/// A step up must gain this much, so that noise alone is no reason to go up.
+const WORTH_UP: f64 = 1.015;
+/// A step down may lose this much.
+const WORTH_DOWN: f64 = 0.99;
+/// A latency at home that differs by this much is another origin's.
+const CHANGED: f64 = 0.15;
+/// The share of failures that is too much, and how many they must be.
+const FAILING: f64 = 0.05;
+const FAILURES: u32 = 3;
+const BACK_OFF: f64 = 0.7;
+/// How often a higher limit is tried while the limit holds others back.
+const UP_EVERY: Duration = Duration::from_millis(500);
+/// How often a lower one is; doubled each time that it is worse.
+const DOWN_EVERY: Duration = Duration::from_secs(2);
+const DOWN_EVERY_MAX: Duration = Duration::from_secs(16);
+/// A trial that gets no requests to judge by is over after this.
+const TRIAL_MAX: Duration = Duration::from_secs(2);
+/// How long a limit must lie unused before it comes down.
+const UNUSED: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Home is in use, and measured.
+    Home,
+    /// Another limit is tried; home is kept if it is no better.
+    Trial { up: bool, searching: bool },
+}
+
+/// Finds the limit between `min` and `max`.
+#[derive(Debug)]
+pub struct Adaptive {
+    min: usize,
+    max: usize,
+    /// The limit that is known to be the best.
+    home: usize,
+    /// The one in use.
+    limit: usize,
+    phase: Phase,
+    round: Round,
+    /// What to try next while searching: up, or down; coarse or fine steps.
+    search: Option<Search>,
+    tried_up: Mono,
+    tried_down: Mono,
+    down_every: Duration,
+    /// Whether home was ever full and measured.
+    known: bool,
+    /// The most in flight since, for a limit that is not used.
+    peak: usize,
+    peak_since: Mono,
+    answered: u32,
+    failed: u32,
+}
+
+/// The rest of a search: which ways are left to try, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Search {
+    up: bool,
+    coarse: bool,
+    /// The other direction has been tried already.
+    last: bool,
+}
+
+impl Search {
+    const DOWN: Self = Self { up: false, coarse: true, last: false };
+    const UP: Self = Self { up: true, coarse: true, last: false };
+}
+
+impl Adaptive {
+    /// Begins at `initial`, and never leaves `min` to `max`.
+    pub fn new(initial: usize, min: usize, max: usize) -> Self {
+        let min = min.max(1);
+        let home = initial.clamp(min, max.max(min));
+        Self {
+            min,
+            max: max.max(min),
+            home,
+            limit: home,
+            phase: Phase::Home,
+            round: Round::default(),
+            search: Some(Search::DOWN),
+            tried_up: Mono::ZERO,
+            tried_down: Mono::ZERO,
+            down_every: DOWN_EVERY,
+            known: false,
+            peak: 0,
+            peak_since: Mono::ZERO,
+            answered: 0,
+            failed: 0,
+        }
+    }
+
+    fn go(&mut self, limit: usize, phase: Phase, now: Mono) {
+        self.limit = limit;
+        self.phase = phase;
+        self.round.begin(now);
+    }
+
+    /// Home has been measured: is it still what it was?
+    fn at_home(&mut self, now: Mono) {
+        let Some(verdict) = self.round.against_home(CHANGED) else { return };
+        let first = !std::mem::replace(&mut self.known, true);
+        self.round.settle();
+        if !first && (verdict.ratio - 1.0).abs() > CHANGED {
+            self.search = Some(if verdict.ratio > 1.0 { Search::DOWN } else { Search::UP });
+            self.down_every = DOWN_EVERY;
+        }
+        self.next_trial(now);
+    }
+
+    fn next_trial(&mut self, now: Mono) {
+        let trial = match self.search {
+            Some(search) => Some((search, true)),
+            None if now.since(self.tried_up) >= UP_EVERY => {
+                Some((Search { up: true, coarse: false, last: true }, false))
+            }
+            None if now.since(self.tried_down) >= self.down_every => {
+                Some((Search { up: false, coarse: false, last: true }, false))
+            }
+            None => None,
+        };
+        let Some((search, searching)) = trial else { return self.round.begin(now) };
+        let limit = self.step(search);
+        if limit == self.home {
+            // At the end of the range.
+            self.tried(search.up, now);
+            self.turn(search);
+            return self.round.begin(now);
+        }
+        self.search = searching.then_some(search);
+        self.go(limit, Phase::Trial { up: search.up, searching }, now);
+    }
+
+    fn step(&self, search: Search) -> usize {
+        let home = self.home;
+        let by = match (search.coarse, search.up) {
+            (true, true) => home.div_ceil(2),
+            (true, false) => home.div_ceil(3).max(home * 2 / 5),
+            (false, _) => home / 10,
+        };
+        let by = by.max(1);
+        let limit = if search.up { home + by } else { home.saturating_sub(by) };
+        limit.clamp(self.min, self.max)
+    }
+
+    fn tried(&mut self, up: bool, now: Mono) {
+        if up {
+            self.tried_up = now;
+        } else {
+            self.tried_down = now;
+        }
+    }
+
+    /// After a step that led nowhere: finer, then the other way, then rest.
+    fn turn(&mut self, search: Search) {
+        self.search = match search {
+            Search { coarse: true, .. } if self.home > 2 => Some(Search { coarse: false, ..search }),
+            Search { last: false, up, .. } => Some(Search { up: !up, coarse: false, last: true }),
+            _ => None,
+        };
+    }
+
+    fn at_trial(&mut self, up: bool, searching: bool, now: Mono) {
+        let scale = self.limit as f64 / self.home as f64;
+        let worth = if up { WORTH_UP } else { WORTH_DOWN };
+        let Some(better) = self.round.is_better(scale, worth) else {
+            if now.since(self.round.began()) > TRIAL_MAX {
+                self.go(self.home, Phase::Home, now);
+            }
+            return;
+        };
+        self.tried(up, now);
+        if better {
+            self.home = self.limit;
+            self.round.settle();
+            self.down_every = DOWN_EVERY;
+            // Where one step was good the next may be, in the same direction.
+            let search = self.search.filter(|_| searching).unwrap_or(Search { up, coarse: false, last: true });
+            self.search = Some(search);
+            self.next_trial(now);
+        } else {
+            if !up && !searching {
+                self.down_every = (self.down_every * 2).min(DOWN_EVERY_MAX);
+            }
+            if let Some(search) = self.search {
+                self.turn(search);
+            }
+            self.go(self.home, Phase::Home, now);
+            if self.search.is_some() {
+                self.next_trial(now);
+            }
+        }
+    }
+
+    /// Too many fail: less, at once.
+    fn back_off(&mut self, now: Mono) {
+        let limit = ((self.limit as f64 * BACK_OFF) as usize).clamp(self.min, self.max);
+        self.home = limit.min(self.home);
+        self.search = Some(Search::UP);
+        self.known = false;
+        self.round.forget();
+        (self.answered, self.failed) = (0, 0);
+        self.go(self.home, Phase::Home, now);
+    }
+
+    fn unused(&mut self, sample: &Sample, now: Mono) {
+        self.peak = self.peak.max(sample.in_flight);
+        if sample.full {
+            self.peak_since = now;
+        }
+        if now.since(self.peak_since) < UNUSED {
+            return;
+        }
+        if !self.known && self.phase == Phase::Home {
+            self.home = self.home.min((self.peak * 2).max(self.min));
+            self.limit = self.home;
+        }
+        self.peak = 0;
+        self.peak_since = now;
+    }
+}
+
+impl Limiter for Adaptive {
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn observe(&mut self, sample: &Sample, now: Mono) {
+        self.unused(sample, now);
+        match sample.outcome {
+            Outcome::Ignored => return,
+            Outcome::Overloaded => self.failed += 1,
+            Outcome::Answered => self.answered += 1,
+        }
+        if self.failed >= FAILURES && f64::from(self.failed) > FAILING * f64::from(self.answered + self.failed) {
+            return self.back_off(now);
+        }
+        if self.answered >= 100 {
+            (self.answered, self.failed) = (0, 0);
+        }
+        if sample.outcome == Outcome::Answered && sample.full && self.round.takes(sample) {
+            self.round.add(sample);
+        }
+        match self.phase {
+            Phase::Home => self.at_home(now),
+            Phase::Trial { up, searching } => self.at_trial(up, searching, now),
+        }
+    }
+}
