@@ -27,6 +27,10 @@ use crate::clock::Mono;
 const WORTH_UP: f64 = 1.015;
 /// A step down may lose this much.
 const WORTH_DOWN: f64 = 0.99;
+/// A step of which this share is lost in throughput is all lost.
+const PROPORTIONAL: f64 = 0.7;
+/// Latencies so many times the shortest that there was are a queue: no reason to go up.
+const STRETCHED: f64 = 3.0;
 /// A latency at home that differs by this much is another origin's.
 const CHANGED: f64 = 0.15;
 /// The share of failures that is too much, and how many they must be.
@@ -95,13 +99,16 @@ impl Adaptive {
     pub fn new(initial: usize, min: usize, max: usize) -> Self {
         let min = min.max(1);
         let home = initial.clamp(min, max.max(min));
+        let mut round = Round::default();
+        // Nothing is known yet: the first few say where to go.
+        round.begin(1, 1, true, Mono::ZERO);
         Self {
             min,
             max: max.max(min),
             home,
             limit: home,
             phase: Phase::Home,
-            round: Round::default(),
+            round,
             search: Some(Search::DOWN),
             tried_up: Mono::ZERO,
             tried_down: Mono::ZERO,
@@ -115,9 +122,15 @@ impl Adaptive {
     }
 
     fn go(&mut self, limit: usize, phase: Phase, now: Mono) {
+        let coarse = self.search.is_some_and(|search| search.coarse);
+        self.round.begin(limit, self.limit, coarse, now);
         self.limit = limit;
         self.phase = phase;
-        self.round.begin(now);
+    }
+
+    fn again(&mut self, now: Mono) {
+        self.phase = Phase::Home;
+        self.round.begin(self.limit, self.limit, false, now);
     }
 
     /// Home has been measured: is it still what it was?
@@ -126,7 +139,9 @@ impl Adaptive {
         let first = !std::mem::replace(&mut self.known, true);
         self.round.settle();
         if !first && (verdict.ratio - 1.0).abs() > CHANGED {
-            self.search = Some(if verdict.ratio > 1.0 { Search::DOWN } else { Search::UP });
+            // Lower first: where nothing is lost by it the origin's own queue goes, and only then
+            // can be seen what more would gain.
+            self.search = Some(Search::DOWN);
             self.down_every = DOWN_EVERY;
         }
         self.next_trial(now);
@@ -143,13 +158,18 @@ impl Adaptive {
             }
             None => None,
         };
-        let Some((search, searching)) = trial else { return self.round.begin(now) };
+        let Some((search, searching)) = trial else { return self.again(now) };
+        if search.up && self.round.stretch() > STRETCHED {
+            self.tried_up = now;
+            self.search = None;
+            return self.again(now);
+        }
         let limit = self.step(search);
         if limit == self.home {
             // At the end of the range.
             self.tried(search.up, now);
             self.turn(search);
-            return self.round.begin(now);
+            return self.again(now);
         }
         self.search = searching.then_some(search);
         self.go(limit, Phase::Trial { up: search.up, searching }, now);
@@ -158,8 +178,8 @@ impl Adaptive {
     fn step(&self, search: Search) -> usize {
         let home = self.home;
         let by = match (search.coarse, search.up) {
-            (true, true) => home.div_ceil(2),
-            (true, false) => home.div_ceil(3).max(home * 2 / 5),
+            (true, true) => home,
+            (true, false) => home / 2,
             (false, _) => home / 10,
         };
         let by = by.max(1);
@@ -178,8 +198,8 @@ impl Adaptive {
     /// After a step that led nowhere: finer, then the other way, then rest.
     fn turn(&mut self, search: Search) {
         self.search = match search {
-            Search { coarse: true, .. } if self.home > 2 => Some(Search { coarse: false, ..search }),
-            Search { last: false, up, .. } => Some(Search { up: !up, coarse: false, last: true }),
+            Search { coarse: true, .. } => Some(Search { coarse: false, ..search }),
+            Search { last: false, up, .. } => Some(Search { up: !up, coarse: true, last: true }),
             _ => None,
         };
     }
@@ -187,7 +207,7 @@ impl Adaptive {
     fn at_trial(&mut self, up: bool, searching: bool, now: Mono) {
         let scale = self.limit as f64 / self.home as f64;
         let worth = if up { WORTH_UP } else { WORTH_DOWN };
-        let Some(better) = self.round.is_better(scale, worth) else {
+        let Some((gain, better)) = self.round.gain(scale, worth) else {
             if now.since(self.round.began()) > TRIAL_MAX {
                 self.go(self.home, Phase::Home, now);
             }
@@ -198,16 +218,18 @@ impl Adaptive {
             self.home = self.limit;
             self.round.settle();
             self.down_every = DOWN_EVERY;
-            // Where one step was good the next may be, in the same direction.
+            // Where one step was good the next may be, in the same direction; the other is where we came from.
             let search = self.search.filter(|_| searching).unwrap_or(Search { up, coarse: false, last: true });
-            self.search = Some(search);
+            self.search = Some(Search { last: true, ..search });
             self.next_trial(now);
         } else {
             if !up && !searching {
                 self.down_every = (self.down_every * 2).min(DOWN_EVERY_MAX);
             }
             if let Some(search) = self.search {
-                self.turn(search);
+                // Where all of a step down is lost, the best lies higher.
+                let lost = !up && 1.0 - gain > PROPORTIONAL * (1.0 - scale);
+                self.turn(Search { coarse: search.coarse && !lost, ..search });
             }
             self.go(self.home, Phase::Home, now);
             if self.search.is_some() {
@@ -262,7 +284,7 @@ impl Limiter for Adaptive {
         if self.answered >= 100 {
             (self.answered, self.failed) = (0, 0);
         }
-        if sample.outcome == Outcome::Answered && sample.full && self.round.takes(sample) {
+        if sample.outcome == Outcome::Answered && self.round.takes(sample, now) {
             self.round.add(sample);
         }
         match self.phase {

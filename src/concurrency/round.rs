@@ -5,19 +5,30 @@ use std::time::Duration;
 use super::Sample;
 use crate::clock::Mono;
 
-/// Requests that a comparison takes at least, and at most.
+/// Requests that a comparison takes at least, and at most; or so many turns of the limit, if that is
+/// more: those that end first are the quick ones, and say little of the rest.
 const LEAST: u32 = 8;
-const MOST: u32 = 150;
+const LEAST_TURNS: u32 = 3;
+const MOST: u32 = 250;
+const MOST_TURNS: u32 = 8;
+/// Standard errors that make a difference clear. Two would do for one look; here each request is one.
+const CLEAR: f64 = 3.0;
 /// A latency counts for at most this many times its route's usual one: one straggler decides nothing.
 const OUTLIER: f64 = 8.0;
 /// How much of what was known of home is kept when it is measured again and is as it was.
 const KEPT: f64 = 0.7;
+/// How much of the least latency is forgotten each time that home is measured.
+const FORGET: f64 = 1.003;
+/// Requests that home is known by at most: older ones fade.
+const KNOWN_MOST: f64 = 500.0;
 
 /// Latencies of one route.
 #[derive(Clone, Copy, Debug, Default)]
 struct Kind {
     /// The mean at home, seconds; zero: not known.
     home: f64,
+    /// The least that was; forgotten little by little.
+    floor: f64,
     count: u32,
     sum: f64,
 }
@@ -38,11 +49,24 @@ pub(super) struct Round {
     squares: f64,
     /// Requests of routes that are not.
     strangers: u32,
+    /// About how many requests made what is known of home.
+    home_count: f64,
+    /// Requests that must end before the change of the limit has gone through the origin.
+    settling: usize,
+    least: u32,
+    most: u32,
 }
 
 impl Round {
-    pub(super) fn begin(&mut self, now: Mono) {
+    /// Begins to measure a limit, after the one `before`. What began before then, or before the
+    /// requests in flight have changed over, says nothing of it. A `coarse` comparison is between
+    /// limits so far apart that few requests tell.
+    pub(super) fn begin(&mut self, limit: usize, before: usize, coarse: bool, now: Mono) {
         self.began = now;
+        self.settling = if limit == before { 0 } else { limit };
+        let turns = |n: u32| n.saturating_mul(u32::try_from(limit).unwrap_or(u32::MAX));
+        self.least = LEAST.max(turns(if coarse { 1 } else { LEAST_TURNS }));
+        self.most = MOST.max(turns(MOST_TURNS));
         (self.count, self.sum, self.squares, self.strangers) = (0, 0.0, 0.0, 0);
         for kind in &mut self.kinds {
             (kind.count, kind.sum) = (0, 0.0);
@@ -58,9 +82,19 @@ impl Round {
         self.kinds.clear();
     }
 
-    /// Whether a request belongs to this round: what began before was under another limit.
-    pub(super) fn takes(&self, sample: &Sample) -> bool {
-        sample.started >= self.began
+    /// Whether a request that has been answered belongs to this round.
+    pub(super) fn takes(&mut self, sample: &Sample, now: Mono) -> bool {
+        if sample.started < self.began {
+            return false;
+        }
+        if self.settling > 0 {
+            self.settling -= 1;
+            if self.settling == 0 {
+                self.began = now;
+            }
+            return false;
+        }
+        sample.full
     }
 
     pub(super) fn add(&mut self, sample: &Sample) {
@@ -89,51 +123,70 @@ impl Round {
     fn error(&self) -> f64 {
         let n = f64::from(self.count.max(2));
         let variance = (self.squares / n - self.mean().powi(2)).max(0.0) * n / (n - 1.0);
-        (variance / n).sqrt() + 0.02 / n
+        let home = 1.0 + n / self.home_count.max(1.0);
+        (variance / n * home).sqrt() + 0.02 / n
     }
 
     /// Home's own latencies against what they were, once that is clear; a first measurement is as
     /// it is.
     pub(super) fn against_home(&self, changed: f64) -> Option<Verdict> {
-        if self.count < LEAST {
-            return (self.strangers >= LEAST).then_some(Verdict { ratio: 1.0 });
+        if self.count < self.least {
+            return (self.strangers >= self.least).then_some(Verdict { ratio: 1.0 });
         }
         let (mean, error) = (self.mean(), self.error());
-        let clear = ((mean - 1.0).abs() - changed).abs() > 2.0 * error;
-        if self.count >= MOST || (clear && self.count >= 2 * LEAST) || (clear && (mean - 1.0).abs() > changed) {
-            // What is not clear by then is noise.
-            return Some(Verdict { ratio: if clear { mean } else { 1.0 } });
+        let off = (mean - 1.0).abs();
+        let clear = (off - changed).abs() > CLEAR * error;
+        if self.count < self.most && !clear {
+            return None;
         }
-        None
+        // What is not clear by then is noise.
+        Some(Verdict { ratio: if clear { mean } else { 1.0 } })
     }
 
-    /// Whether a limit that is `scale` times home's gains more than `worth`; none: not known yet.
-    pub(super) fn is_better(&self, scale: f64, worth: f64) -> Option<bool> {
-        if self.count < LEAST {
+    /// What a limit that is `scale` times home's gains, and whether that is more than `worth`; none:
+    /// not known yet.
+    pub(super) fn gain(&self, scale: f64, worth: f64) -> Option<(f64, bool)> {
+        if self.count < self.least {
             return None;
         }
         let gain = scale / self.mean();
         let error = gain * self.error() / self.mean();
-        if (gain - worth).abs() > 2.0 * error {
-            return Some(gain > worth);
+        if (gain - worth).abs() > CLEAR * error {
+            return Some((gain, gain > worth));
         }
         // In doubt it is not.
-        (self.count >= MOST).then_some(gain - error > worth)
+        (self.count >= self.most).then_some((gain, false))
+    }
+
+    /// How many times the shortest latency that a route had at any home it now has.
+    pub(super) fn stretch(&self) -> f64 {
+        let known = self.kinds.iter().filter(|kind| kind.home > 0.0);
+        let (home, floor) = known.fold((0.0, 0.0), |(home, floor), kind| {
+            let weight = f64::from(kind.count);
+            (home + weight * kind.home / kind.floor, floor + weight)
+        });
+        if floor > 0.0 { home / floor } else { 1.0 }
     }
 
     /// Takes this round's latencies for home's.
     pub(super) fn settle(&mut self) {
         let ratio = if self.count >= LEAST { self.mean() } else { 1.0 };
         let same = (ratio - 1.0).abs() < 0.1;
+        let seen = f64::from(self.count + self.strangers);
+        self.home_count = if same { (self.home_count + seen).min(KNOWN_MOST) } else { seen };
         for kind in &mut self.kinds {
             let mean = kind.sum / f64::from(kind.count.max(1));
             kind.home = match (kind.count, kind.home) {
                 (0, 0.0) => 0.0,
                 (_, 0.0) => mean,
                 // Few of this route came: they tell less than all together.
-                (0..LEAST, home) => home * ratio,
+                (0..8, home) => home * ratio,
                 (_, home) if same => home * KEPT + mean * (1.0 - KEPT),
                 _ => mean,
+            };
+            kind.floor = match kind.floor {
+                0.0 => kind.home,
+                floor => (floor * FORGET).min(kind.home),
             };
         }
     }

@@ -25,7 +25,7 @@ const GOOD_WITHIN: Duration = Duration::from_millis(500);
 /// How many may wait for a place.
 const LINE: usize = 64;
 /// How long they do.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(300);
 /// How long an origin may take to answer, as `response_timeout`'s default.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
