@@ -50,6 +50,19 @@ pub enum Outcome {
     Busy(Duration),
 }
 
+/// How an attempt failed that might be made once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no way to the server, or nobody listens.
+    Refused,
+    /// It did not accept a connection in time.
+    Unconnected,
+    /// The connection broke before an answer.
+    Broken,
+    /// It answered 502, 503 or 504.
+    Declined,
+}
+
 /// A server went out, or passes its health check again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -100,6 +113,34 @@ struct Slot {
     record: Record,
     absence: Absence,
     check: Check,
+}
+
+impl Standing {
+    /// The word for status and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Returning(_) => "returning",
+            Self::Out(why, _) => why.name(),
+        }
+    }
+
+    /// Of its share, in percent.
+    pub const fn percent(self) -> u8 {
+        match self {
+            Self::In => 100,
+            Self::Returning(percent) => percent,
+            Self::Out(..) => 0,
+        }
+    }
+
+    /// How long it is still out, where that is known.
+    pub const fn left(self) -> Option<Duration> {
+        match self {
+            Self::Out(_, left) => left,
+            Self::In | Self::Returning(_) => None,
+        }
+    }
 }
 
 impl Servers {
@@ -204,13 +245,16 @@ impl Servers {
         }
     }
 
-    /// Whether a request that failed at a server may be tried once more: within the budget, and
-    /// where `elsewhere` says so only if another server is in. Takes from the budget.
-    pub fn retry(&mut self, failed: ServerId, elsewhere: bool, now: Mono) -> bool {
+    /// Whether a request that failed at a server may be tried once more. Takes from the budget,
+    /// unless the attempt cost the server nothing.
+    pub fn retry(&mut self, failed: ServerId, failure: Failure, now: Mono) -> bool {
+        // A connection breaks where a process ends, and another takes over. Who can't be reached, or
+        // declines, will hardly do otherwise a moment later.
+        let elsewhere = failure != Failure::Broken;
         if elsewhere && !self.slots.iter().any(|slot| slot.id != failed && slot.is_in(now)) {
             return false;
         }
-        let granted = self.budget.retry(now);
+        let granted = failure == Failure::Refused || self.budget.retry(now);
         *(if granted { &mut self.retries } else { &mut self.denied }) += 1;
         granted
     }

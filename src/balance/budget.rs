@@ -1,12 +1,13 @@
 //! The retry budget: retries are a share of requests, so that a failing origin is not felled by
-//! those who try again. As in Finagle and linkerd; the numbers are Envoy's.
+//! those who try again. As in Finagle and linkerd; the share is theirs and Envoy's.
 
 use crate::clock::Mono;
 
 /// Retries, in percent of the requests in the window.
 const PERCENT: u64 = 20;
-/// And so many in any window: where there is little traffic, a share of it is nothing.
-const FLOOR: u64 = 3;
+/// And so many in any window, one a second: where there is little traffic, a share of it is nothing,
+/// and a server must fail five times before it is known to fail.
+const FLOOR: u64 = 10;
 /// The window: this second and the nine before.
 const SECONDS: usize = 10;
 

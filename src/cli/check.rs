@@ -76,11 +76,13 @@ fn summary(policy: &Policy) -> String {
         None => l.address.to_string(),
     });
     let origins = policy.origins.iter().map(|o| {
-        let scheme = if o.server.tls { "https" } else { "http" };
-        let host = if o.server.host.contains(':') { format!("[{}]", o.server.host) } else { o.server.host.clone() };
+        let servers: Vec<_> = o.servers.iter().map(ToString::to_string).collect();
         format!(
-            "{} at {scheme}://{host}:{}, {} in flight, {} waiting",
-            o.name, o.server.port, o.concurrency.limit, o.concurrency.queue
+            "{} at {}, {} in flight, {} waiting",
+            o.name,
+            servers.join(" and "),
+            o.concurrency.limit,
+            o.concurrency.queue
         )
     });
     let limits = policy

@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::reason::Reason;
+use super::servers::Pool;
 use crate::admission::{Admission, Admit, WaiterId};
 use crate::clock::{Clock, Mono, Now};
 use crate::level::{Change, Contact, Ladder};
@@ -24,6 +25,7 @@ use crate::policy::{self, Level, LevelPolicy};
 #[derive(Debug)]
 pub struct Origin {
     pub name: String,
+    pub servers: Arc<Pool>,
     clock: Clock,
     line: Mutex<Line>,
     ladder: Mutex<Ladder>,
@@ -57,6 +59,7 @@ impl Origin {
         let ladder = Ladder::new(ladder, policy.health.is_some());
         Self {
             name: policy.name.clone(),
+            servers: Arc::new(Pool::new(policy)),
             clock,
             line: Mutex::new(Line { admission: Admission::new(&policy.concurrency), wakers: HashMap::new() }),
             ladder: Mutex::new(ladder),
@@ -74,6 +77,7 @@ impl Origin {
             granted.iter().filter_map(|id| line.wakers.remove(id)).collect()
         };
         woken.into_iter().for_each(Waker::wake);
+        self.servers.configure(policy, self.clock.mono());
         self.ladder.lock().configure(ladder, policy.health.is_some());
     }
 
