@@ -4,6 +4,7 @@
 //! two choices", 2001). A server is *out* while it is ejected for failing, while it has asked for
 //! rest by 503 and Retry-After, or while its health check fails; it comes back slowly. At most half
 //! of the servers are ever out, so a single one never is: with fewer left, the rest would fall too.
+//! Where all that are left fail as well it is not the servers, and those ejected are let back.
 //! A request that failed may be tried once more elsewhere, within a budget that all requests to the
 //! origin share. Pure: `now` is an argument, and so are the lots.
 
@@ -210,6 +211,8 @@ impl Servers {
             Outcome::Answered | Outcome::Busy(_) => Tally::default(),
         };
         let may_leave = self.may_leave(now);
+        let works = |slot: &Slot| slot.id != picked.id && slot.is_in(now) && !slot.record.is_failing();
+        let is_last = !self.slots.iter().any(works);
         let slot = self.slots.iter_mut().find(|slot| slot.id == picked.id)?;
         // What began before it went out says nothing of it since.
         if !slot.is_in(now) || slot.absence.began().is_some_and(|out| picked.at <= out) {
@@ -220,7 +223,12 @@ impl Servers {
                 slot.record.answered(now);
                 return None;
             }
-            Outcome::Failed if slot.record.failed(others, now) && may_leave => {
+            Outcome::Failed if !slot.record.failed(others, now) => return None,
+            Outcome::Failed if is_last => {
+                self.slots.iter_mut().for_each(|slot| slot.absence.pardon(now));
+                return None;
+            }
+            Outcome::Failed if may_leave => {
                 slot.record.on_probation();
                 (Why::Failing, slot.absence.eject(now))
             }

@@ -62,6 +62,15 @@ impl Absence {
         self.go(Why::Failing, time, now)
     }
 
+    /// Back at once, if it was ejected: that was not its own fault.
+    pub(super) fn pardon(&mut self, now: Mono) {
+        if self.why == Why::Failing && !self.is_over(now) {
+            self.times = self.times.saturating_sub(1);
+            self.ejected_until = now;
+            self.until = Some(now);
+        }
+    }
+
     /// Out because it asked for it; for how long.
     pub(super) fn rest(&mut self, time: Duration, now: Mono) -> Duration {
         self.go(Why::Busy, time.clamp(REST_MIN, REST_MAX), now)

@@ -61,7 +61,12 @@ impl Record {
         let worse = own.attempts >= ENOUGH
             && others.attempts >= ENOUGH
             && own.percent() >= others.percent().saturating_add(WORSE_BY);
-        self.in_a_row >= IN_A_ROW || worse
+        self.is_failing() || worse
+    }
+
+    /// Whether its last attempts all failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.in_a_row >= IN_A_ROW
     }
 
     /// After an ejection it begins anew, but one failure before the first success puts it out

@@ -141,6 +141,23 @@ fn one_that_fails_far_more_often_than_the_others_is_ejected() {
 }
 
 #[test]
+fn where_all_fail_nobody_is_left_out() {
+    let mut site = Site::of(2);
+    assert!(site.fail(0, 5, at(1.0)).is_some());
+    assert_eq!(site.fail(1, 4, at(1.5)), None);
+    assert!(site.is_out(0, at(1.5)));
+    assert_eq!(site.fail(1, 1, at(2.0)), None);
+    assert!(!site.is_out(0, at(2.0)), "the other one fails too");
+    for second in 3..100 {
+        assert_eq!((site.fail(0, 2, at(f64::from(second))), site.fail(1, 2, at(f64::from(second)))), (None, None));
+    }
+    // One of them works again: the other is out, and no longer than by a first ejection.
+    site.tell(1, Outcome::Answered, at(100.0));
+    let Some(Change::Out { time, .. }) = site.fail(0, 1, at(100.0)) else { panic!() };
+    assert_eq!(time, Some(Duration::from_secs(10)));
+}
+
+#[test]
 fn what_began_before_an_ejection_says_nothing_after_it() {
     let mut site = Site::of(2);
     let slow = loop {

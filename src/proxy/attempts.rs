@@ -187,7 +187,7 @@ mod tests {
         };
         assert_eq!((of("120"), of(" 0 ")), (Some(120), Some(0)));
         assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
-        assert_eq!(of("Sun, 06 Nov 1993 08:49:37 GMT"), Some(0), "it is over");
+        assert_eq!(of("Sat, 06 Nov 1993 08:49:37 GMT"), Some(0), "it is over");
         assert_eq!((of("soon"), of("-1"), of("")), (None, None, None));
         assert_eq!(retry_after(&ResponseHeader::build(503, None).unwrap(), now), None);
     }
