@@ -319,7 +319,11 @@ impl ProxyHttp for Hooks {
         reused: bool,
     ) -> Box<Error> {
         let mut e = e.more_context(format!("server {peer}"));
-        let Ok(now) = self.door().map(|door| door.clock.now()) else { return e };
+        let Ok(now) = self.door().map(|door| door.clock.now()) else {
+            // Pingora panics where it is left undecided.
+            e.set_retry(false);
+            return e;
+        };
         let retry =
             ctx.passage_and_attempts().is_ok_and(|(passage, at)| at.failed(&mut e, reused, passage, session, now));
         e.set_retry(retry);

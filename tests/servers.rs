@@ -5,9 +5,10 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 
 use http::Method;
 use support::client::post;
@@ -155,6 +156,76 @@ fn without_retries_nothing_is_tried_again() {
         assert!(matches!(edge.get("/", "").status, 502 | 503));
     }
     assert_eq!(a.count() + b.count(), 4);
+}
+
+#[test]
+fn what_was_too_slow_is_not_asked_for_again() {
+    let gate = Gate::default();
+    let slow = |gate: Gate| {
+        Origin::start(move |_, to| {
+            gate.pass();
+            ok(to, "", "late")
+        })
+    };
+    let (a, b) = (slow(gate.clone()), slow(gate.clone()));
+    let edge = Edge::start("", &site(&[a.address, b.address], "retries = 5\nresponse_timeout = \"300ms\""));
+    let answer = edge.get("/", "");
+    assert_eq!((answer.status, answer.reason()), (504, "origin_timeout".to_owned()));
+    assert_eq!(a.count() + b.count(), 1);
+    gate.open();
+}
+
+#[test]
+fn who_leaves_is_in_flight_nowhere() {
+    let gate = Gate::default();
+    let hold = gate.clone();
+    let a = Origin::start(move |_, to| {
+        hold.pass();
+        ok(to, "", "")
+    });
+    let edge = Edge::start("", &site(&[a.address], ""));
+    let in_flight = || edge.status()["origins"][0]["servers"][0]["in_flight"].as_u64().unwrap();
+    let mut client = edge.connect();
+    client.send(support::client::get("/", ""));
+    let mut second = H2::connect(edge.tls);
+    let asked = second.ask(Method::GET, "/", &[], &[]);
+    eventually("both are at the server", || in_flight() == 2);
+    drop(client);
+    asked.leave();
+    eventually("none is", || in_flight() == 0);
+    assert_eq!(state(&edge, 0), "in");
+    gate.open();
+}
+
+#[test]
+fn a_fill_is_tried_again_before_a_copy_stands_in() {
+    let ((a, mood), b) = (moody(None), Origin::start(|_, to| ok(to, "Cache-Control: max-age=60\r\n", "page")));
+    let cached = site(&[a.address, b.address], "").replace("[[route]]\nname = \"rest\"\ncache = false\n", "");
+    let edge = Edge::start("", &cached);
+    mood.store(503, Ordering::SeqCst);
+    for i in 0..20 {
+        let answer = edge.get(&format!("/{i}"), "");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "page"));
+        let again = edge.get(&format!("/{i}"), "");
+        assert!(again.field("cache-status").is_some_and(|s| s.contains("hit")), "{again:?}");
+    }
+    assert_eq!((b.count(), a.count()), (20, 5));
+}
+
+#[test]
+fn a_kept_connection_that_was_closed_is_no_failure() {
+    // Each connection answers once and breaks at the second request, without a word before.
+    let answered = Arc::new(Mutex::new(HashSet::new()));
+    let a = Origin::start(move |request, to| {
+        answered.lock().unwrap().insert(to.peer_addr().unwrap()) && ok(to, "", &request.target)
+    });
+    let edge = Edge::start("", &site(&[a.address], "retries = 0"));
+    for _ in 0..20 {
+        assert_eq!(edge.get("/", "").text(), "/");
+    }
+    let origin = &edge.status()["origins"][0];
+    assert_eq!((&origin["retries"], &origin["unreached"]), (&0.into(), &0.into()));
+    assert!(a.count() > 20, "none was kept");
 }
 
 #[test]

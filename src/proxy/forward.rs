@@ -53,8 +53,9 @@ pub fn peer(door: &Door, session: &Session, passage: &Passage, server: &Server, 
     options.alpn = ALPN::H1;
     if anew || !session.req_header().method.is_idempotent() {
         // A kept connection may be closed by the time the request arrives, and a request that may
-        // have had an effect is not sent twice (RFC 9110 §9.2.2): it gets a new one.
-        peer.group_key = 1;
+        // have had an effect is not sent twice (RFC 9110 §9.2.2): it gets a new one. An idle time of
+        // zero still leaves a moment in which another could take it, so no other asks for its group.
+        peer.group_key = passage.id.lot().max(1);
         peer.options.idle_timeout = Some(Duration::ZERO);
     }
     Ok(Box::new(peer))
