@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::balance;
 use crate::edge::{Edge, log_change, overrides};
 use crate::level::Override;
 use crate::pipeline::origin::Origin;
@@ -94,6 +95,7 @@ fn origin_status(origin: &Origin, now: crate::clock::Now) -> Value {
     let ((set, never), _) =
         origin.ladder(now, |l| (l.overrides(now).cloned().collect::<Vec<_>>(), l.check_never_passed()));
     let f = origin.figures();
+    let (retries, retries_denied) = origin.servers.retries();
     json!({
         "name": origin.name,
         "level": origin.level(),
@@ -102,6 +104,18 @@ fn origin_status(origin: &Origin, now: crate::clock::Now) -> Value {
         "in_flight": f.in_flight, "in_flight_peak": f.in_flight_peak, "limit": f.limit,
         "queued": f.queued, "streams": f.streams,
         "answers": f.reached, "unreached": f.unreached,
+        "retries": retries, "retries_denied": retries_denied,
+        "servers": origin.servers.status(now.mono).iter().map(server).collect::<Vec<_>>(),
+    })
+}
+
+fn server(server: &balance::Status) -> Value {
+    json!({
+        "server": server.server.to_string(),
+        "in_flight": server.in_flight,
+        "state": server.standing.name(),
+        "share_percent": server.standing.percent(),
+        "back_in_seconds": server.standing.left().map(|left| left.as_secs()),
     })
 }
 

@@ -197,7 +197,7 @@ impl Edge {
 }
 
 fn servers(policy: &Policy) -> Vec<crate::policy::Server> {
-    policy.origins.iter().map(|o| o.server.clone()).collect()
+    policy.origins.iter().flat_map(|o| o.servers.iter().cloned()).collect()
 }
 
 fn access_log(policy: &Policy) -> Result<Option<AccessLog>, EdgeError> {

@@ -34,6 +34,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod balance;
 pub mod cache;
 pub mod cli;
 pub mod clock;

@@ -17,6 +17,7 @@ pub mod passage;
 pub mod path;
 pub mod reason;
 pub mod room;
+pub mod servers;
 pub mod site;
 pub mod stages;
 #[cfg(test)]

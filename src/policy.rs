@@ -7,6 +7,7 @@
 
 pub mod diagnose;
 pub mod file;
+mod server;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use server::Server;
 
 /// Index into [`Policy::origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,28 +115,25 @@ pub struct Admin {
     pub listen: SocketAddr,
 }
 
+/// The largest `origin.NAME.retries`.
+pub const RETRIES_MAX: u8 = 5;
+
 /// `[origin.NAME]`.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub name: String,
-    pub server: Server,
+    /// At least one, and no two the same.
+    pub servers: Vec<Server>,
     pub connect_timeout: Duration,
     /// To the first byte of the answer, and between its bytes; a route may set its own.
     pub response_timeout: Duration,
     /// How long an unused upstream connection is kept.
     pub idle_timeout: Duration,
+    /// How often a request that failed is tried again, within the budget; at most [`RETRIES_MAX`].
+    pub retries: u8,
     pub health: Option<Health>,
     pub host_header: HostHeader,
     pub concurrency: Concurrency,
-}
-
-/// Where an origin's server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    pub tls: bool,
-    /// A name or an IP address, without brackets.
-    pub host: String,
-    pub port: u16,
 }
 
 /// `origin.NAME.health`: GET `path` each `every`.

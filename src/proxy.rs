@@ -20,6 +20,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 
+mod attempts;
 mod carried;
 mod failure;
 pub mod fill;
@@ -35,6 +36,7 @@ pub use carried::{Answered, Carried, Role};
 pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
 pub use resolve::Addresses;
 
+use attempts::Attempts;
 use failure::{drained, reason_of};
 
 use crate::clock::{Clock, Mono, Now};
@@ -44,9 +46,6 @@ use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::site::Site;
 
-/// Attempts for one request: pingora counts them all, and one more is needed where a kept upstream
-/// connection turns out to be closed.
-const ATTEMPTS: usize = 2;
 /// Log directives that keep pingora quiet: it logs an error for each client that breaks off, and what
 /// we need of that is in the access log.
 pub const QUIET: &str = "pingora_core=off,pingora_proxy=off";
@@ -88,7 +87,7 @@ impl Door {
             proxy: std::sync::OnceLock::new(),
             next_id: AtomicU64::new(seed),
         });
-        let conf = Arc::new(ServerConf { threads, max_retries: ATTEMPTS, ..ServerConf::default() });
+        let conf = Arc::new(ServerConf { threads, max_retries: attempts::MAX, ..ServerConf::default() });
         let mut proxy = http_proxy(&conf, Hooks { door: Arc::downgrade(&door) });
         proxy.server_options = Some(second_door::options(&door));
         let _ = door.proxy.set(Arc::new(proxy));
@@ -114,7 +113,8 @@ pub struct Ctx {
     body_out: u64,
     /// Since when, and how many bytes of the body came since: for `body_min_rate`.
     pace: Option<(Mono, u64)>,
-    /// An answer of the origin was received.
+    attempts: Attempts,
+    /// An answer of the origin was received, by whichever attempt.
     reached: bool,
     status: u16,
 }
@@ -135,8 +135,23 @@ impl Hooks {
 
 impl Ctx {
     fn passage(&mut self) -> Result<&mut Passage> {
-        let carried = self.carried.as_mut();
-        carried.map(|c| &mut c.passage).ok_or_else(|| Error::explain(ErrorType::InternalError, "no decision"))
+        Ok(self.passage_and_attempts()?.0)
+    }
+
+    fn passage_and_attempts(&mut self) -> Result<(&mut Passage, &mut Attempts)> {
+        let carried = self.carried.as_mut().map(|c| (&mut c.passage, &mut self.attempts));
+        carried.ok_or_else(|| Error::explain(ErrorType::InternalError, "no decision"))
+    }
+
+    /// No connection to a server: whether another attempt follows, the request's way, or the origin
+    /// counts as out of reach.
+    fn unconnected(&mut self, session: &Session, mut e: Box<Error>, now: Now) -> Box<Error> {
+        let retry = self.passage_and_attempts().is_ok_and(|(passage, at)| at.unconnected(&e, passage, session, now));
+        e.set_retry(retry);
+        if !retry && !self.reached {
+            self.observe(Contact::Unreachable, now);
+        }
+        e
     }
 
     fn observe(&mut self, contact: Contact, now: Now) {
@@ -154,7 +169,15 @@ impl ProxyHttp for Hooks {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        Ctx { carried: None, body_in: 0, body_out: 0, pace: None, reached: false, status: 0 }
+        Ctx {
+            carried: None,
+            body_in: 0,
+            body_out: 0,
+            pace: None,
+            attempts: Attempts::default(),
+            reached: false,
+            status: 0,
+        }
     }
 
     /// Pingora adds a compression module by default, which is not wanted.
@@ -177,11 +200,14 @@ impl ProxyHttp for Hooks {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let door = self.door()?;
-        let peer = forward::peer(&door, session, ctx.passage()?);
-        if peer.is_err() {
-            ctx.observe(Contact::Unreachable, door.clock.now());
-        }
-        peer
+        let now = door.clock.now();
+        // A request that is tried again is sent from its beginning.
+        (ctx.body_in, ctx.pace) = (0, None);
+        let (passage, attempts) = ctx.passage_and_attempts()?;
+        let Some((server, anew)) = attempts.begin(passage, now) else {
+            return Err(Error::explain(ErrorType::InternalError, "the origin has no servers"));
+        };
+        forward::peer(&door, session, passage, server, anew).map_err(|e| ctx.unconnected(session, e, now))
     }
 
     async fn upstream_request_filter(
@@ -236,6 +262,10 @@ impl ProxyHttp for Hooks {
         ctx.reached = true;
         ctx.status = response.status.as_u16();
         ctx.observe(Contact::Reached, now);
+        let (passage, attempts) = ctx.passage_and_attempts()?;
+        if attempts.answered(response, passage, session, now) {
+            return Err(Error::explain(ErrorType::HTTPStatus(502), "another server is asked").into_up());
+        }
         let Some(carried) = ctx.carried.as_mut() else { return Ok(()) };
         if forward::is_stream(response)
             && let Some(permit) = carried.passage.permit.as_mut()
@@ -270,17 +300,17 @@ impl ProxyHttp for Hooks {
         if end && !session.was_upgraded() {
             // The origin has said its last: its place is free, however slowly the client reads.
             carried.passage.permit = None;
+            ctx.attempts.end();
         }
         Ok(None)
     }
 
-    fn fail_to_connect(&self, _: &mut Session, peer: &HttpPeer, ctx: &mut Ctx, mut e: Box<Error>) -> Box<Error> {
-        if let Ok(door) = self.door() {
-            ctx.observe(Contact::Unreachable, door.clock.now());
-        }
+    fn fail_to_connect(&self, session: &mut Session, peer: &HttpPeer, ctx: &mut Ctx, e: Box<Error>) -> Box<Error> {
         tracing::debug!(%peer, error = %e, "no connection to the origin");
-        e.set_retry(false);
-        e
+        match self.door() {
+            Ok(door) => ctx.unconnected(session, e, door.clock.now()),
+            Err(closing) => closing,
+        }
     }
 
     fn error_while_proxy(
@@ -292,21 +322,16 @@ impl ProxyHttp for Hooks {
         reused: bool,
     ) -> Box<Error> {
         let mut e = e.more_context(format!("server {peer}"));
-        // RFC 9110 §9.2.2: a request that may have had an effect is not sent twice.
-        if !session.req_header().method.is_idempotent()
-            || session.as_ref().retry_buffer_truncated()
-            || session.response_written().is_some()
-        {
+        let Ok(now) = self.door().map(|door| door.clock.now()) else {
+            // Pingora panics where it is left undecided.
             e.set_retry(false);
-        } else {
-            e.retry.decide_reuse(reused);
-        }
-        if *e.esource() == ErrorSource::Upstream
-            && !ctx.reached
-            && !e.retry()
-            && let Ok(door) = self.door()
-        {
-            ctx.observe(Contact::Unreachable, door.clock.now());
+            return e;
+        };
+        let retry =
+            ctx.passage_and_attempts().is_ok_and(|(passage, at)| at.failed(&mut e, reused, passage, session, now));
+        e.set_retry(retry);
+        if *e.esource() == ErrorSource::Upstream && !ctx.reached && !retry {
+            ctx.observe(Contact::Unreachable, now);
         }
         e
     }
@@ -327,6 +352,7 @@ impl ProxyHttp for Hooks {
             return nothing;
         }
         carried.passage.permit = None;
+        ctx.attempts.end();
         let answer = carried.passage.fall_back(reason, RETRY_AFTER_FAILURE, door.clock.now());
         tracing::debug!(error = %e, reason = reason.label(), answer = answer.reason.label(), "the origin gave no answer");
         let error_code = answer.status();
@@ -348,6 +374,7 @@ impl ProxyHttp for Hooks {
     }
 
     async fn logging(&self, session: &mut Session, e: Option<&Error>, ctx: &mut Ctx) {
+        ctx.attempts.end();
         let Some(mut carried) = ctx.carried.take() else { return };
         let now = carried.passage.site.clock.mono();
         let status = session.response_written().map_or(ctx.status, |r| r.status.as_u16());

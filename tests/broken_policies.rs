@@ -181,12 +181,11 @@ patience = { normal = \"1s\", bulk = 1 }",
 #[test]
 fn servers_that_cannot_be_used() {
     let with = |servers: &str| format!("servers = {servers}\nconcurrency = {{ mode = \"fixed\", limit = 4 }}\n");
-    broken_origin(
-        &with("[\"a:1\", \"b:1\"]"),
-        (1, 19),
-        "balancing over several servers is known, but not built yet",
-        "write one server",
-    );
+    broken_origin(&with("[]"), (1, 11), "`origin.shop.servers`", "at least one server");
+    broken_origin(&with("[\"a:1\", \"b\"]"), (1, 19), "`origin.shop.servers`", "\"b:80\"");
+    broken_origin(&with(&format!("[{}]", "\"a:1\",".repeat(257))), (1, 11), "`origin.shop.servers`", "at most 256");
+    broken_origin(&with("\"a:1\"\nretries = 6"), (2, 11), "`origin.shop.retries`", "from 0 to 5");
+    broken_origin(&with("\"a:1\"\nretries = \"1\""), (2, 11), "`origin.shop.retries`", "found a string");
     broken_origin(&with("\"shop.internal\""), (1, 11), "`origin.shop.servers`", "\"shop.internal:80\"");
     broken_origin(
         &with("\"https://shop/base\""),
@@ -195,6 +194,13 @@ fn servers_that_cannot_be_used() {
         "leave the path out: \"https://shop\"",
     );
     broken_origin(&with("\"a:0\""), (1, 11), "`origin.shop.servers`", "from 1 to 65535");
+}
+
+#[test]
+fn a_server_named_twice() {
+    let lines = "servers = [\"a:1\", \"http://a:1\"]\nconcurrency = { mode = \"fixed\", limit = 4 }\n";
+    let text = format!("{HEAD}[origin.shop]\n{lines}");
+    expect(&text, Severity::Warning, &[(4, 19, "names http://a:1 twice", "leave it out")]);
 }
 
 #[test]
@@ -316,7 +322,7 @@ header_timout = \"10s\"
 
 [origin.shop]
 servers = [\"127.0.0.1:9000\"]
-retries = 1
+retries = 9
 
 [rate_limit.per_visitor]
 key = \"client_ip\"
@@ -333,7 +339,7 @@ cache = \"page\"
         &[
             (2, 11, "`edge.listen`", "write \"0.0.0.0:8080\""),
             (3, 1, "unknown key `header_timout`", "did you mean `header_timeout`?"),
-            (7, 1, "`origin.shop.retries` is known, but not built yet", "leave it out"),
+            (7, 11, "`origin.shop.retries`", "from 0 to 5"),
             (11, 9, "`rate_limit.per_visitor.quota`", "\"20/s\""),
             (15, 15, "there is no [rate_limit.per_visiter]", "did you mean \"per_visitor\"?"),
             (16, 9, "there is no [cache.page]", "add [cache.page]"),

@@ -44,7 +44,8 @@ fn the_smallest_policy_has_the_defaults_that_protect() {
     assert_eq!((keys_file, state_dir), (dir().join("seawall.keys"), dir().join("state")));
 
     let origin = &origins[0];
-    assert_eq!((origin.server.host.as_str(), origin.server.port, origin.server.tls), ("127.0.0.1", 9000, false));
+    let servers: Vec<_> = origin.servers.iter().map(ToString::to_string).collect();
+    assert_eq!((servers.as_slice(), origin.retries), (&["http://127.0.0.1:9000".to_owned()][..], 1));
     assert_eq!(
         (origin.connect_timeout, origin.response_timeout, origin.idle_timeout),
         (seconds(1), seconds(10), seconds(60))

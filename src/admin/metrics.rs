@@ -44,6 +44,12 @@ struct OfRoom {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtServer {
+    origin: String,
+    server: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AtLevel {
     origin: String,
     level: &'static str,
@@ -70,6 +76,7 @@ fn registry(edge: &Edge) -> Registry {
     let uptime = ConstGauge::new(edge.clock.mono().as_nanos() as f64 / 1e9);
     registry.register_with_unit("uptime", "Since the process began", Unit::Seconds, uptime);
     origins(edge, &mut registry);
+    servers(edge, &mut registry);
     rooms(edge, &mut registry);
     registry
 }
@@ -104,6 +111,29 @@ fn origins(edge: &Edge, registry: &mut Registry) {
     registry.register("origin_queued", "Requests that wait for a place at the origin", queued);
     registry.register("origin_streams", "Upgrades and event streams open", streams);
     registry.register("origin_level", "1 for the level that the origin is served at", levels);
+}
+
+fn servers(edge: &Edge, registry: &mut Registry) {
+    type Counters = Family<Of, prometheus_client::metrics::counter::Counter>;
+    type Gauges<N, A> = Family<AtServer, Gauge<N, A>>;
+    let site = edge.door.site.load();
+    let (flight, share) = (Gauges::<u64, AtomicU64>::default(), Gauges::<f64, AtomicU64>::default());
+    let (retries, denied) = (Counters::default(), Counters::default());
+    for origin in site.origins() {
+        let of = Of { origin: origin.name.clone() };
+        let (made, not_allowed) = origin.servers.retries();
+        retries.get_or_create(&of).inc_by(made);
+        denied.get_or_create(&of).inc_by(not_allowed);
+        for status in origin.servers.status(edge.clock.mono()) {
+            let at = AtServer { origin: origin.name.clone(), server: status.server.to_string() };
+            flight.get_or_create(&at).set(status.in_flight as u64);
+            share.get_or_create(&at).set(f64::from(status.standing.percent()) / 100.0);
+        }
+    }
+    registry.register("origin_retries", "Requests tried again", retries);
+    registry.register("origin_retries_denied", "Retries that the budget did not allow", denied);
+    registry.register("server_in_flight", "Requests and streams at the server now", flight);
+    registry.register("server_share", "0 while the server is left out, rising to 1 as it comes back", share);
 }
 
 fn rooms(edge: &Edge, registry: &mut Registry) {

@@ -76,9 +76,8 @@ fn summary(policy: &Policy) -> String {
         None => l.address.to_string(),
     });
     let origins = policy.origins.iter().map(|o| {
-        let scheme = if o.server.tls { "https" } else { "http" };
-        let host = if o.server.host.contains(':') { format!("[{}]", o.server.host) } else { o.server.host.clone() };
-        format!("{} at {scheme}://{host}:{}, {}", o.name, o.server.port, o.concurrency.limit)
+        let servers: Vec<_> = o.servers.iter().map(ToString::to_string).collect();
+        format!("{} at {}, {}", o.name, servers.join(" and "), o.concurrency.limit)
     });
     let limits = policy
         .rate_limits

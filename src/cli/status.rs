@@ -49,6 +49,7 @@ fn render(status: &Value) -> String {
             text(origin, "answers"),
             text(origin, "unreached"),
         ));
+        out.push_str(&servers(origin));
         if text(origin, "health_check_never_passed") == "true" {
             out.push_str("  its health check has never passed: is the path right? Until it does, it is not believed\n");
         }
@@ -86,6 +87,27 @@ fn render(status: &Value) -> String {
     out.push('\n');
     if number(status, "access_log_lost") > 0 {
         out.push_str(&format!("\n{} access log lines lost: is the disk full?\n", text(status, "access_log_lost")));
+    }
+    out
+}
+
+/// A line for the retries, and one for each server where there are several.
+fn servers(origin: &Value) -> String {
+    let mut out = match (number(origin, "retries"), number(origin, "retries_denied")) {
+        (0, 0) => String::new(),
+        (made, denied) => format!("  retries {made}   denied by the budget {denied}\n"),
+    };
+    if list(origin, "servers").count() < 2 {
+        return out;
+    }
+    for server in list(origin, "servers") {
+        let state = match (text(server, "state"), server.get("back_in_seconds").and_then(Value::as_u64)) {
+            (state, Some(seconds)) => format!("out: {state}, for {seconds} s"),
+            (state, None) if state == "returning" => format!("back with {} %", number(server, "share_percent")),
+            (state, None) if state == "in" => state,
+            (state, None) => format!("out: {state}, until its health check passes"),
+        };
+        out.push_str(&format!("  {}   in flight {}   {state}\n", text(server, "server"), text(server, "in_flight")));
     }
     out
 }

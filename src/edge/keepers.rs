@@ -167,7 +167,7 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
 }
 
 async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: policy::Origin) {
-    let outcome = prober.ask(&edge.door.addresses, &rules).await;
+    let outcome = prober.ask(&edge.door, &origin, rules).await;
     let now = edge.clock.now();
     let (never_passed, change) = origin.ladder(now, |l| {
         l.probe(outcome, now.mono);

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::reason::Reason;
+use super::servers::Pool;
 use crate::admission::{Admission, Admit, Ask, Claim, FlightId, Percent, WaiterId};
 use crate::clock::{Clock, Mono, Now};
 use crate::level::{Change, Contact, Ladder};
@@ -28,6 +29,7 @@ const KINDS_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Origin {
     pub name: String,
+    pub servers: Arc<Pool>,
     clock: Clock,
     line: Mutex<Line>,
     ladder: Mutex<Ladder>,
@@ -73,6 +75,7 @@ impl Origin {
         let ladder = Ladder::new(ladder, policy.health.is_some());
         Self {
             name: policy.name.clone(),
+            servers: Arc::new(Pool::new(policy)),
             clock,
             line: Mutex::new(Line {
                 admission: Admission::new(&policy.concurrency, &[]),
@@ -93,6 +96,7 @@ impl Origin {
             let shares = vec![100; line.kinds.len()];
             line.admission.configure(&policy.concurrency, &shares, now);
         });
+        self.servers.configure(policy, now);
         self.ladder.lock().configure(ladder, policy.health.is_some());
     }
 

@@ -120,7 +120,8 @@ pub fn request_head(passage: &Passage, view: &View<'_>) -> Bytes {
     out.extend_from_slice(b" HTTP/1.1\r\n");
     // Only HTTP/1.0 may come without a host; the origin needs one.
     let origin = passage.site.policy.origins.get(passage.route().origin.0);
-    let host = if view.host.is_empty() { origin.map_or("", |o| &o.server.host) } else { view.host };
+    let host =
+        if view.host.is_empty() { origin.and_then(|o| o.servers.first()).map_or("", |s| &s.host) } else { view.host };
     write_field("host", host, &mut out);
     let nominated = nominated(view.fields);
     for field in view.fields {

@@ -14,7 +14,7 @@ use super::{Door, Result};
 use crate::cache::status::CacheStatus;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
-use crate::policy::HostHeader;
+use crate::policy::{HostHeader, Server};
 
 /// Fields by which a visitor could pose as a proxy, or steer an origin past a route's rules. From
 /// trusted proxies the first three are taken up into ours.
@@ -30,17 +30,17 @@ const STRIPPED: [&str; 9] = [
     "seawall-ticket",
 ];
 
-/// The server to ask, with every timeout set.
-pub fn peer(door: &Door, session: &Session, passage: &Passage) -> Result<Box<HttpPeer>> {
+/// A server as pingora asks it, with every timeout set. `anew`: on a connection of its own.
+pub fn peer(door: &Door, session: &Session, passage: &Passage, server: &Server, anew: bool) -> Result<Box<HttpPeer>> {
     let policy = &passage.site.policy;
     let route = passage.route();
     let Some(origin) = policy.origins.get(route.origin.0) else {
         return Err(Error::explain(ErrorType::InternalError, "the route names no origin"));
     };
-    let Some(address) = door.addresses.of(&origin.server) else {
+    let Some(address) = door.addresses.of(server) else {
         return Err(Error::explain(ErrorType::ConnectNoRoute, "the origin's name does not resolve").into_up());
     };
-    let mut peer = HttpPeer::new(address, origin.server.tls, origin.server.host.clone());
+    let mut peer = HttpPeer::new(address, server.tls, server.host.clone());
     let answer = route.response_timeout.unwrap_or(origin.response_timeout);
     // An upgraded connection may rest as long as an idle one: its silence is no fault.
     let silence = if session.is_upgrade_req() || wants_events(session) { policy.edge.idle_timeout } else { answer };
@@ -51,10 +51,11 @@ pub fn peer(door: &Door, session: &Session, passage: &Passage) -> Result<Box<Htt
     options.write_timeout = Some(policy.edge.body_timeout);
     options.idle_timeout = Some(origin.idle_timeout);
     options.alpn = ALPN::H1;
-    if !session.req_header().method.is_idempotent() {
+    if anew || !session.req_header().method.is_idempotent() {
         // A kept connection may be closed by the time the request arrives, and a request that may
-        // have had an effect is not sent twice (RFC 9110 §9.2.2): it gets a new one.
-        peer.group_key = 1;
+        // have had an effect is not sent twice (RFC 9110 §9.2.2): it gets a new one. An idle time of
+        // zero still leaves a moment in which another could take it, so no other asks for its group.
+        peer.group_key = passage.id.lot().max(1);
         peer.options.idle_timeout = Some(Duration::ZERO);
     }
     Ok(Box::new(peer))

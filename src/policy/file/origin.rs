@@ -7,10 +7,13 @@ use super::address::{is_host, server};
 use super::reader::{Problem, Table, Value};
 use super::values::{duration, duration_not_zero};
 use super::{Named, route};
-use crate::policy::{Class, Concurrency, Health, HostHeader, Limit, Origin, Patience, Queue, Server};
+use crate::policy::diagnose::Diagnostic;
+use crate::policy::{Class, Concurrency, Health, HostHeader, Limit, Origin, Patience, Queue, RETRIES_MAX, Server};
 
 /// More in flight, in the queue or as streams than one node can hold.
 const IN_FLIGHT_MAX: u64 = 1_000_000;
+/// Servers of one origin: each is looked at when a request is sent to one.
+const SERVERS_MAX: usize = 256;
 
 pub(super) fn read(root: &mut Table<'_>) -> Named<Origin> {
     let found_before = root.report.len();
@@ -24,40 +27,61 @@ pub(super) fn read(root: &mut Table<'_>) -> Named<Origin> {
 }
 
 fn one(name: String, mut table: Table<'_>) -> Option<Origin> {
-    let server = servers(&mut table);
+    let servers = servers(&mut table);
     let seconds = |table: &mut Table<'_>, key, default| {
         table.read(key, Duration::from_secs(default), |v| v.parse("a duration", duration_not_zero))
     };
     let connect_timeout = seconds(&mut table, "connect_timeout", 1);
     let response_timeout = seconds(&mut table, "response_timeout", 10);
     let idle_timeout = seconds(&mut table, "idle_timeout", 60);
+    let retries = table.read("retries", 1, |v| v.integer(0, RETRIES_MAX.into()).and_then(|n| n.try_into().ok()));
     let health = table.take_table("health").and_then(health);
     let host_header = table.read("host_header", HostHeader::Pass, host_header);
     let concurrency = concurrency(&mut table);
     table.finish();
     Some(Origin {
         name,
-        server: server?,
+        servers: servers?,
         connect_timeout,
         response_timeout,
         idle_timeout,
+        retries,
         health,
         host_header,
         concurrency: concurrency?,
     })
 }
 
-fn servers(table: &mut Table<'_>) -> Option<Server> {
+/// All of them; one named twice is one.
+fn servers(table: &mut Table<'_>) -> Option<Vec<Server>> {
     let value = table.require("servers", "where the origin is", "servers = [\"127.0.0.1:9000\"]")?;
-    let mut servers = value.one_or_many().into_iter();
-    let Some(first) = servers.next() else {
-        value.wrong(Problem::new("expected one server, such as \"127.0.0.1:9000\""));
+    let items = value.one_or_many();
+    if items.is_empty() {
+        value.wrong(Problem::new("expected at least one server, such as \"127.0.0.1:9000\""));
         return None;
-    };
-    if let Some(second) = servers.next() {
-        second.unbuilt("balancing over several servers", "write one server; put a balancer in front of several");
     }
-    first.parse("a server such as \"127.0.0.1:9000\"", server)
+    if items.len() > SERVERS_MAX {
+        value.wrong(Problem::new(format!("expected at most {SERVERS_MAX} servers")));
+        return None;
+    }
+    let mut servers: Vec<(Server, Value<'_>)> = Vec::with_capacity(items.len());
+    let mut good = true;
+    for item in items {
+        let Some(server) = item.parse("a server such as \"127.0.0.1:9000\"", server) else {
+            good = false;
+            continue;
+        };
+        match servers.iter().find(|(known, _)| *known == server) {
+            Some((_, first)) => table.report.add(
+                Diagnostic::warning(item.span.clone(), format!("`{}` names {server} twice", item.path))
+                    .label("counts once")
+                    .related(first.span.clone(), "named here first")
+                    .help("leave it out; a server gets no larger share by being named twice"),
+            ),
+            None => servers.push((server, item)),
+        }
+    }
+    good.then(|| servers.into_iter().map(|(server, _)| server).collect())
 }
 
 fn health(mut table: Table<'_>) -> Option<Health> {
