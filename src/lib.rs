@@ -36,6 +36,7 @@ pub mod admin;
 pub mod admission;
 pub mod cache;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod concurrency;
 pub mod edge;

@@ -5,6 +5,7 @@
 //! reference that exists is a reference that holds. A reload makes a new `Policy`; a request keeps
 //! the one it began with.
 
+mod clients;
 pub mod diagnose;
 pub mod file;
 
@@ -15,6 +16,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use clients::Clients;
+
+/// Index into [`Policy::clients`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientsId(pub usize);
 /// Index into [`Policy::origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginId(pub usize);
@@ -42,6 +48,7 @@ pub struct Policy {
     /// `state.dir`: what survives a restart.
     pub state_dir: PathBuf,
     pub tls: Vec<Tls>,
+    pub clients: Vec<Clients>,
     pub origins: Vec<Origin>,
     pub rate_limits: Vec<RateLimit>,
     pub waiting_rooms: Vec<WaitingRoom>,
@@ -355,6 +362,8 @@ pub struct Matcher {
     pub headers: Vec<(String, String)>,
     /// Cookie name and a pattern for its value.
     pub cookies: Vec<(String, String)>,
+    /// Empty: any.
+    pub clients: Vec<ClientsId>,
 }
 
 /// A path as a route writes it.

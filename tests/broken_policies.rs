@@ -226,6 +226,20 @@ fn a_rate_limit_that_cannot_count() {
 }
 
 #[test]
+fn a_group_of_clients_that_nobody_can_be_of() {
+    let staff = |lines: &str| format!("[clients.staff]\n{lines}\n[[route]]\nclients = \"staff\"\n");
+    broken(&staff(""), (1, 1, "nobody can be one of `clients.staff`", "networks = ["));
+    broken(&staff("networks = \"203.0.113.7/24\""), (2, 12, "`clients.staff.networks`", "\"203.0.113.0/24\""));
+    broken(&staff("networks = \"file:vpn.txt\""), (2, 12, "vpn.txt cannot be read: no such file", "relative to"));
+    broken(&staff("networks = \"::1\"\npass = \"x\""), (3, 1, "unknown key `pass`", "did you mean `passes`?"));
+    broken(
+        "[clients.staff]\npasses = \"s.keys\"\n[[route]]\nclients = [\"stuff\"]\n",
+        (4, 12, "there is no [clients.stuff]", "did you mean \"staff\"?"),
+    );
+    broken("[[route]]\nclients = []\n", (2, 11, "`route.clients`", "leave it out to match any"));
+}
+
+#[test]
 fn a_room_that_cannot_hold() {
     let room = |lines: &str| format!("[waiting_room.a]\n{lines}\n[[route]]\nwaiting_room = \"a\"\n");
     broken(&room(""), (1, 1, "`waiting_room.a.capacity` is missing", "capacity = 500"));

@@ -19,6 +19,7 @@ use super::view::{Scheme, Version, View};
 use crate::cache::entry::Entry;
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
+use crate::clients::Members;
 use crate::clock::{Mono, Now};
 use crate::policy::{Level, Mode, Route, RouteId};
 use crate::snapshot::File;
@@ -60,6 +61,8 @@ pub struct Passage {
     route: Option<RouteId>,
     pub level: Level,
     pub mode: Mode,
+    /// Which groups of clients it is known to be of.
+    pub members: Members,
     pub format: Format,
     pub visit: Option<Inside>,
     /// Cookies to set on whatever answer comes.
@@ -87,6 +90,7 @@ impl Passage {
             route: None,
             level: Level::Normal,
             mode: Mode::Pass,
+            members: Members::default(),
             format: Format::default(),
             visit: None,
             cookies: SmallVec::new(),

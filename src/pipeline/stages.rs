@@ -27,10 +27,14 @@ const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 /// Which route it is. Seawall's own URLs have none.
 pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     passage.scheme = view.scheme;
+    let (site, unix_s) = (passage.site.clone(), now.unix_ms / 1000);
+    passage.cookies.extend(site.clients.cookie(view, unix_s));
     if view.path.starts_with(own::PREFIX) {
         return Flow::Respond(own::answer(passage, view, now));
     }
-    let Some((id, route)) = route::find(&passage.site.policy, view) else {
+    let members = &mut passage.members;
+    let found = route::find(&site.policy, view, |id| members.has(id, &site.clients, view, unix_s));
+    let Some((id, route)) = found else {
         return Flow::Respond(Answer::of(Reason::NotFound, &passage.site.pages, Format::asked(view)));
     };
     let too_large = matches!(view.body, BodyKind::Length(n) if n > route.max_body_size);

@@ -90,7 +90,8 @@ impl Shop {
             })
             .collect();
         let telemetry = Arc::new(Telemetry::new(None));
-        let site = Site::bind(policy, None, Parts { clock, telemetry, snapshot: None, rooms, seed: 7 });
+        let site =
+            Site::bind(policy, None, Parts { clock, telemetry, snapshot: None, rooms, passes: Vec::new(), seed: 7 });
         let mut shop = Self { site: Arc::new(site), now, next: 0 };
         shop.pass(Duration::from_millis(200));
         shop
@@ -125,6 +126,7 @@ impl Shop {
             query: None,
             fields: fields.get(..if cookie.is_empty() { 1 } else { 2 }).unwrap(),
             client: ask.client.into(),
+            trusted: false,
             body: ask.body,
         };
         decide(&self.site, &view, RequestId::new(self.next), self.now)

@@ -305,7 +305,8 @@ fn bytes(value: &Value<'_>, range: &std::ops::RangeInclusive<u64>, expected: &st
     Some(bytes)
 }
 
-fn path(value: &Value<'_>, base: &Path) -> Option<PathBuf> {
+/// A path, relative to the policy file.
+pub(super) fn path(value: &Value<'_>, base: &Path) -> Option<PathBuf> {
     value.parse("a path", |text| match text {
         "" => Err(Problem::new("expected a path, relative to this file")),
         _ => Ok(base.join(text)),

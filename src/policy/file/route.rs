@@ -9,7 +9,7 @@ use super::values::{self, duration_not_zero};
 use super::{Named, house, limits};
 use crate::policy::diagnose::Diagnostic;
 use crate::policy::{
-    Cache, CacheId, Level, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom, WaitingRoomId,
+    Cache, CacheId, Clients, Level, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom, WaitingRoomId,
 };
 
 /// The route that stands for a policy without one, and the name of its cache.
@@ -21,6 +21,7 @@ const ROUTES_MAX: usize = 1000;
 
 /// What a route may refer to.
 pub(super) struct Names<'p> {
+    pub(super) clients: &'p Named<Clients>,
     pub(super) origins: &'p Named<Origin>,
     pub(super) rate_limits: &'p Named<RateLimit>,
     pub(super) waiting_rooms: &'p Named<WaitingRoom>,
@@ -74,7 +75,7 @@ impl Names<'_> {
         let span = table.span.clone();
         let default_name = format!("route-{}", at + 1);
         let name = table.read("name", default_name, |v| v.parse("a name", values::name));
-        let matcher = matcher::read(&mut table);
+        let matcher = matcher::read(&mut table, self.clients);
         let origin = self.origin(&mut table, &name);
         let limits = table.take("rate_limit");
         let rate_limits = limits.map(|v| self.rate_limits(&v)).unwrap_or_default();

@@ -1,0 +1,47 @@
+//! `[clients.NAME]`: who is who.
+
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use super::reader::{Report, Table};
+use super::{FileKind, Named, NamedFile, address, house};
+use crate::clients::GROUPS_MAX;
+use crate::policy::diagnose::Diagnostic;
+use crate::policy::{Clients, ClientsId};
+
+/// `[clients.NAME]`.
+pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Named<Clients> {
+    let groups = Named::read(root, "clients", |name, mut table| {
+        let networks = table.take("networks").map(|v| v.one_or_many()).unwrap_or_default();
+        let networks: Vec<_> = networks.iter().flat_map(|v| address::networks(v, base)).collect();
+        let passes = table.take("passes").map(|v| {
+            let path = house::path(&v, base)?;
+            files.push(NamedFile { path: path.clone(), kind: FileKind::Passes, span: v.span });
+            Some(path)
+        });
+        if networks.is_empty() && passes.is_none() && !table.report.has_errors() {
+            let diagnostic = table.error(format!("nobody can be one of `clients.{name}`"));
+            let help = format!("add networks = [\"203.0.113.0/24\"], or passes = \"{name}.keys\" for signed links");
+            table.report.add(diagnostic.label("neither networks nor passes").help(help));
+        }
+        table.finish();
+        Some(Clients { name, networks: IpNet::aggregate(&networks), passes: passes.unwrap_or_default() })
+    });
+    if let Some(over) = groups.items.get(GROUPS_MAX) {
+        let message = format!("more than {GROUPS_MAX} groups of clients");
+        root.report.add(Diagnostic::error(over.span.clone(), message).label("one too many"));
+    }
+    groups
+}
+
+/// Warns of groups that no rule asks for.
+pub(super) fn unused(groups: &Named<Clients>, is_used: impl Fn(ClientsId) -> bool, report: &Report) {
+    for (at, item) in groups.items.iter().enumerate() {
+        if !is_used(ClientsId(at)) {
+            let message = format!("nothing asks for [clients.{}]", item.name);
+            let help = format!("add to a [[route]]: clients = [\"{}\"]", item.name);
+            report.add(Diagnostic::warning(item.span.clone(), message).label("changes nothing").help(help));
+        }
+    }
+}
