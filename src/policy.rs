@@ -8,6 +8,7 @@
 mod clients;
 pub mod diagnose;
 pub mod file;
+mod rate_limit;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use clients::Clients;
+pub use rate_limit::{Plan, Plans, RateKey, RateLimit};
 
 /// Index into [`Policy::clients`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,30 +173,11 @@ pub struct Concurrency {
     pub max_streams: usize,
 }
 
-/// What a rate limit counts by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateKey {
-    /// The client's address.
-    ClientIp,
-    /// Its /24 (IPv4) or /64 (IPv6).
-    ClientNet,
-}
-
 /// `count` per `period`, as in `"20/s"`, `"120/min"`, `"500/h"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     pub count: NonZeroU32,
     pub period: Duration,
-}
-
-/// `[rate_limit.NAME]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    pub name: String,
-    pub key: RateKey,
-    pub quota: Quota,
-    pub burst: NonZeroU32,
-    pub max_keys: NonZeroUsize,
 }
 
 /// `[waiting_room.NAME]`, order `fifo`.
@@ -335,6 +318,8 @@ pub struct Route {
     pub matcher: Matcher,
     pub origin: OriginId,
     pub rate_limits: Vec<RateLimitId>,
+    /// Tokens that a request takes from each of them; at most the least burst.
+    pub cost: NonZeroU32,
     pub waiting_room: Option<WaitingRoomId>,
     pub cache: Option<CacheId>,
     /// By [`Level`] (`mode[level as usize]`), inheritance already worked out.

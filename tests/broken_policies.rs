@@ -212,17 +212,44 @@ fn a_rate_limit_that_cannot_count() {
     let limit = |lines: &str| format!("[rate_limit.a]\n{lines}\n[[route]]\nrate_limit = \"a\"\n");
     broken(&limit("key = \"client_ip\"\nquota = \"20\""), (3, 9, "`rate_limit.a.quota`", "\"20/s\""));
     broken(&limit("key = \"client_ip\""), (1, 1, "`rate_limit.a.quota` is missing", "quota = \"20/s\""));
-    broken(
-        &limit("key = \"visitor\"\nquota = \"20/s\""),
-        (2, 7, "counting by \"visitor\" is known, but not built yet", "client_ip"),
-    );
-    broken(
-        &limit("key = [\"client_net\", \"path\"]\nquota = \"20/s\""),
-        (2, 7, "a pair of keys is known", "client_net"),
-    );
     broken(&limit("key = \"clientip\"\nquota = \"20/s\""), (2, 7, "`rate_limit.a.key`", "did you mean \"client_ip\"?"));
+    let key = |key: &str| limit(&format!("key = {key}\nquota = \"20/s\""));
+    broken(&key("\"header\""), (2, 7, "`rate_limit.a.key`", "\"header:NAME\""));
+    broken(&key("[\"path\", \"header:a b\"]"), (2, 16, "`rate_limit.a.key`", "a name after the colon"));
+    broken(&key("[\"path\", \"path\"]"), (2, 16, "`rate_limit.a.key`", "named twice"));
+    broken(&key("[]"), (2, 7, "`rate_limit.a.key`", "expected from 1 to 8 of"));
     let scope = "key = \"client_ip\"\nquota = \"20/s\"\nscope = \"cluster\"";
     broken(&limit(scope), (4, 9, "scope \"cluster\" is known", "write scope = \"node\""));
+}
+
+#[test]
+fn plans_that_nobody_can_be_of() {
+    let limit = |lines: &str| {
+        format!("[rate_limit.a]\nkey = \"client_ip\"\nquota = \"9/s\"\n{lines}\n[[route]]\nrate_limit = \"a\"\n")
+    };
+    broken(&limit("plan = \"header:X-Plan\""), (4, 8, "chooses among plans, and there are none", "plans.gold"));
+    broken(&limit("plans.gold = \"9/s\""), (4, 1, "nothing says which", "plan = \"header:X-Plan\""));
+    broken(&limit("plan = \"cookie:p\"\nplans.b = \"9/s\""), (4, 8, "`rate_limit.a.plan`", "would choose its plan"));
+    broken(&limit("plan = \"clients\"\nplans.b = \"9/s\""), (5, 7, "there is no [clients.b]", "as the group"));
+    broken(&limit("plan = \"header:p\"\nplans.b = \"9\""), (5, 11, "`rate_limit.a.plans.b`", "\"9/s\""));
+    broken(
+        &limit("plan = \"header:p\"\nplans.b = { burst = 2 }"),
+        (5, 11, "`rate_limit.a.plans.b.quota` is missing", "100/s"),
+    );
+}
+
+#[test]
+fn a_cost_that_can_never_be_had() {
+    let limit = |burst: &str, cost: u32| {
+        format!(
+            "[rate_limit.a]\nkey = \"path\"\nquota = \"9/s\"\n{burst}\n[[route]]\nrate_limit = \"a\"\ncost = {cost}\n"
+        )
+    };
+    broken(&limit("", 10), (7, 8, "`route.cost`", "more than rate_limit.a gives at once (9)"));
+    let plans = "plan = \"header:p\"\nplans.b = \"3/s\"";
+    broken(&limit(plans, 5), (8, 8, "`route.cost`", "make the burst at least 5"));
+    broken("[[route]]\ncost = 2\n", (2, 8, "`route.cost`", "no rate limit"));
+    broken(&limit("", 0), (7, 8, "`route.cost`", "from 1 to"));
 }
 
 #[test]

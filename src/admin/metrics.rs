@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::limited_by;
 use crate::edge::Edge;
-use crate::policy::Level;
+use crate::policy::{Level, RateLimitId};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -41,6 +41,12 @@ struct Of {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRoom {
     room: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLimit {
+    rate_limit: String,
+    dry_run: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,6 +76,7 @@ fn registry(edge: &Edge) -> Registry {
     let uptime = ConstGauge::new(edge.clock.mono().as_nanos() as f64 / 1e9);
     registry.register_with_unit("uptime", "Since the process began", Unit::Seconds, uptime);
     origins(edge, &mut registry);
+    rate_limits(edge, &mut registry);
     rooms(edge, &mut registry);
     registry
 }
@@ -104,6 +111,17 @@ fn origins(edge: &Edge, registry: &mut Registry) {
     registry.register("origin_queued", "Requests that wait for a place at the origin", queued);
     registry.register("origin_streams", "Upgrades and event streams open", streams);
     registry.register("origin_level", "1 for the level that the origin is served at", levels);
+}
+
+fn rate_limits(edge: &Edge, registry: &mut Registry) {
+    let refused = Family::<OfLimit, prometheus_client::metrics::counter::Counter>::default();
+    let site = edge.door.site.load();
+    for (at, limit) in site.policy.rate_limits.iter().enumerate() {
+        let of = OfLimit { rate_limit: limit.name.clone(), dry_run: if limit.dry_run { "true" } else { "false" } };
+        refused.get_or_create(&of).inc_by(site.limit(RateLimitId(at)).refused());
+    }
+    let help = "Requests that a rate limit refused, or would have refused but for its dry run";
+    registry.register("rate_limit_refused", help, refused);
 }
 
 fn rooms(edge: &Edge, registry: &mut Registry) {

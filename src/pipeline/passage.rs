@@ -21,7 +21,7 @@ use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
-use crate::policy::{Level, Mode, Route, RouteId};
+use crate::policy::{Level, Mode, RateLimitId, Route, RouteId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
 
@@ -67,6 +67,8 @@ pub struct Passage {
     pub visit: Option<Inside>,
     /// Cookies to set on whatever answer comes.
     pub cookies: SmallVec<[String; 1]>,
+    /// The limit of a dry run that would have refused it.
+    pub would_refuse: Option<RateLimitId>,
     pub copy: CopyUse,
     pub permit: Option<Permit>,
     /// How long it waited for its place at the origin.
@@ -94,6 +96,7 @@ impl Passage {
             format: Format::default(),
             visit: None,
             cookies: SmallVec::new(),
+            would_refuse: None,
             copy: CopyUse::default(),
             permit: None,
             queued: Duration::ZERO,
@@ -252,7 +255,7 @@ impl Passage {
             queued: self.queued,
             user_agent: about.user_agent,
             referer: about.referer,
-            detail: "",
+            detail: self.would_refuse.map_or("", |id| self.site.limit(id).dry_note()),
         });
     }
 }

@@ -41,7 +41,7 @@ pub struct Parts {
     pub snapshot: Option<Snapshot>,
     /// In the policy's order.
     pub rooms: Vec<Arc<Room>>,
-    /// For the passes of each of the policy's groups of clients, in its order.
+    /// For the passes of each of the policy's groups of clients, in its order; none for the rest.
     pub passes: Vec<Option<Keys>>,
     pub seed: u64,
 }
@@ -75,7 +75,7 @@ impl Site {
             _ => Arc::new(Store::new(policy.cache_memory)),
         };
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
-        let clients = Groups::new(policy.clients.iter().zip(passes));
+        let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
         Self { policy, clock, clients, pages, store, snapshot, telemetry, origins, limits, rooms, seed }
     }
 

@@ -17,8 +17,8 @@ use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
-use crate::policy::{Level, Mode, Policy, RateKey, Route};
-use crate::rate_limit::Verdict;
+use crate::policy::{Level, Mode, Policy, Route};
+use crate::rate_limit::{self, Asked};
 use crate::route;
 
 /// When to come back to what is switched off.
@@ -64,6 +64,7 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     if route.rate_limits.is_empty() {
         return Flow::Continue;
     }
+    let mut session = None;
     if let Some(room) = route.waiting_room {
         if passage.mode == Mode::Wait {
             return Flow::Continue;
@@ -73,19 +74,27 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         if presented.session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
             return Flow::Continue;
         }
-    }
-    for id in &route.rate_limits {
-        let limit = site.limit(*id);
-        let verdict = limit.check(limit.key(view.client), now.mono);
-        if let (Verdict::Refused { .. }, Some(seconds)) = (verdict, verdict.retry_after_seconds()) {
-            let answer = refusal(passage, view, Reason::RateLimited)
-                .with("retry-after", seconds.to_compact_string())
-                .with("ratelimit-policy", limit.policy_field())
-                .with("ratelimit", limit.limit_field(verdict));
-            return Flow::Respond(answer);
+        if route.rate_limits.iter().any(|id| site.limit(*id).counts_visitors()) {
+            session = room.session(presented, now);
         }
     }
-    Flow::Continue
+    let (request, unix_s) = (rate_limit::Request { view, session }, now.unix_ms / 1000);
+    let mut asks = Asked::new();
+    for id in &route.rate_limits {
+        let is_member = |group| passage.members.has(group, &site.clients, view, unix_s);
+        asks.extend(site.limit(*id).ask(*id, &request, route.cost, is_member));
+    }
+    rate_limit::decide(&mut asks, now.mono);
+    passage.would_refuse = asks.iter().find(|ask| ask.would_refuse()).map(|ask| ask.id);
+    // Of several, the one that is to be waited for longest.
+    let refused = asks.iter().filter(|ask| ask.refuses()).max_by_key(|ask| ask.verdict.retry_after_seconds());
+    let Some(ask) = refused else { return Flow::Continue };
+    let seconds = ask.verdict.retry_after_seconds().unwrap_or(1);
+    let answer = refusal(passage, view, Reason::RateLimited)
+        .with("retry-after", seconds.to_compact_string())
+        .with("ratelimit-policy", ask.policy_field())
+        .with("ratelimit", ask.limit_field());
+    Flow::Respond(answer)
 }
 
 /// Whether this visitor is inside, or what place they have.
@@ -252,12 +261,15 @@ pub fn explain_rate_limit(asked: &Explained<'_>, _: Level) -> String {
     let limits = asked.route.rate_limits.iter().filter_map(|id| asked.policy.rate_limits.get(id.0));
     let words: Vec<_> = limits
         .map(|l| {
-            let by = match l.key {
-                RateKey::ClientIp => "client_ip",
-                RateKey::ClientNet => "client_net",
-            };
+            let by = l.key.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
             let every = humantime::format_duration(l.quota.period);
-            format!("`{}`: {} in {every} by {by}, burst {}", l.name, l.quota.count, l.burst)
+            let cost = match asked.route.cost.get() {
+                1 => String::new(),
+                cost => format!(", of which this takes {cost}"),
+            };
+            let plans = if l.plans.is_some() { "; plans may have other quotas" } else { "" };
+            let dry_run = if l.dry_run { "; a dry run, which refuses nothing" } else { "" };
+            format!("`{}`: {} in {every} by {by}, burst {}{cost}{plans}{dry_run}", l.name, l.quota.count, l.burst)
         })
         .collect();
     if words.is_empty() { "none".to_owned() } else { words.join("; ") }

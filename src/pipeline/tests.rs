@@ -20,6 +20,8 @@ use crate::policy::{Level, file};
 use crate::telemetry::Telemetry;
 use crate::waiting_room;
 
+mod limits;
+
 const POLICY: &str = r#"
 [edge]
 listen = ["127.0.0.1:0"]
@@ -79,7 +81,11 @@ fn get(path: &str) -> Ask<'_> {
 
 impl Shop {
     fn open() -> Self {
-        let policy = file::parse(POLICY, std::path::Path::new(".")).policy.unwrap();
+        Self::open_with(POLICY)
+    }
+
+    fn open_with(policy: &str) -> Self {
+        let policy = file::parse(policy, std::path::Path::new(".")).policy.unwrap();
         let now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_795_000_000_000 };
         let keys = Arc::new(Keys::from_bytes(1, &[7; 32]));
         let clock = Clock::start();

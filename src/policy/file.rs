@@ -7,6 +7,7 @@ mod limits;
 mod matcher;
 mod origin;
 mod overlap;
+mod rate_limits;
 mod reader;
 mod route;
 mod unbuilt;
@@ -172,7 +173,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
     let state_dir = house::state_dir(&mut root, base);
     let clients = clients::read(&mut root, base, files);
     let origins = origin::read(&mut root);
-    let rate_limits = limits::rate_limits(&mut root);
+    let rate_limits = rate_limits::read(&mut root, &clients);
     let waiting_rooms = limits::waiting_rooms(&mut root);
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);

@@ -1,5 +1,6 @@
 //! `[[route]]`: which requests it takes and what it does with them.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use super::matcher;
@@ -79,6 +80,7 @@ impl Names<'_> {
         let origin = self.origin(&mut table, &name);
         let limits = table.take("rate_limit");
         let rate_limits = limits.map(|v| self.rate_limits(&v)).unwrap_or_default();
+        let cost = table.take("cost").and_then(|v| self.cost(&v, &rate_limits)).unwrap_or(NonZeroU32::MIN);
         let room = table.take("waiting_room");
         let waiting_room = room.as_ref().and_then(|v| self.waiting_rooms.refer(v, "waiting_room")).map(WaitingRoomId);
         let cache_value = table.take("cache");
@@ -99,6 +101,7 @@ impl Names<'_> {
             matcher,
             origin: origin?,
             rate_limits,
+            cost,
             waiting_room,
             cache,
             mode,
@@ -134,6 +137,21 @@ impl Names<'_> {
             found.push(id);
         }
         found
+    }
+
+    /// Tokens that a request takes. More than a limit's burst would never be had.
+    fn cost(&self, value: &Value<'_>, limits: &[RateLimitId]) -> Option<NonZeroU32> {
+        let cost = value.integer(1, u32::MAX.into()).and_then(limits::narrow)?;
+        if limits.is_empty() {
+            value
+                .wrong(Problem::new("this route has no rate limit to take it from").help("add: rate_limit = \"NAME\""));
+        }
+        let limits = limits.iter().filter_map(|id| self.rate_limits.items.get(id.0)?.value.as_ref());
+        for limit in limits.filter(|limit| cost > limit.least_burst()) {
+            let label = format!("more than rate_limit.{} gives at once ({})", limit.name, limit.least_burst());
+            value.wrong(Problem::new(label).help(format!("make the burst at least {cost}, or the cost less")));
+        }
+        Some(cost)
     }
 
     fn default_route(&self, root: &Table<'_>, caches: &mut Named<Cache>) -> Option<Route> {
@@ -177,6 +195,7 @@ impl Names<'_> {
             matcher: Default::default(),
             origin: OriginId(0),
             rate_limits: Vec::new(),
+            cost: NonZeroU32::MIN,
             waiting_room: None,
             cache: None,
             mode: modes([None; 4]),
