@@ -45,6 +45,7 @@ pub mod keys;
 pub mod level;
 pub mod pipeline;
 pub mod policy;
+pub mod priority;
 pub mod proxy;
 pub mod rate_limit;
 pub mod route;

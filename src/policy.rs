@@ -8,9 +8,10 @@
 mod clients;
 pub mod diagnose;
 pub mod file;
+mod priority;
 mod rate_limit;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use clients::Clients;
-pub use rate_limit::{Plan, Plans, RateKey, RateLimit};
+pub use priority::Priority;
+pub use rate_limit::{Plan, Plans, RateKey, RateLimit, client_net};
 
 /// Index into [`Policy::clients`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub struct Policy {
     pub state_dir: PathBuf,
     pub tls: Vec<Tls>,
     pub clients: Vec<Clients>,
+    pub priority: Priority,
     pub origins: Vec<Origin>,
     pub rate_limits: Vec<RateLimit>,
     pub waiting_rooms: Vec<WaitingRoom>,
@@ -382,18 +385,4 @@ pub enum AccessLog {
     Off,
     Stdout,
     File(PathBuf),
-}
-
-/// The network a client is counted in: /24 for IPv4, /64 for IPv6.
-pub fn client_net(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            IpAddr::from([a, b, c, 0])
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
 }

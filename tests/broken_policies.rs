@@ -223,6 +223,25 @@ fn a_rate_limit_that_cannot_count() {
 }
 
 #[test]
+fn a_group_that_nothing_asks_for() {
+    let staff = "[clients.staff]\nnetworks = \"::1\"\n";
+    warned(&format!("{staff}[[route]]\n"), (1, 1, "nothing asks for [clients.staff]", "clients = [\"staff\"]"));
+    let plan =
+        "key = \"path\"\nquota = \"1/s\"\nplan = \"clients\"\nplans.staff = \"9/s\"\n[[route]]\nrate_limit = \"a\"\n";
+    for asks in [format!("[rate_limit.a]\n{plan}"), "[priority]\nfrom = \"staff\"\n[[route]]\n".to_owned()] {
+        expect(&format!("{HEAD}{SHOP}{staff}{asks}"), Severity::Warning, &[]);
+    }
+}
+
+#[test]
+fn priorities_of_nobody_and_nothing() {
+    let priority = |line: &str| format!("[priority]\n{line}\n");
+    broken(&priority("header = \"a b\""), (2, 10, "`priority.header`", "\"Seawall-Priority\", or false"));
+    broken(&priority("from = [\"staff\"]"), (2, 9, "there is no [clients.staff]", "add [clients.staff]"));
+    broken(&priority("bots = \"normal\""), (2, 8, "`priority.bots`", "\"bulk\", or \"route\""));
+}
+
+#[test]
 fn plans_that_nobody_can_be_of() {
     let limit = |lines: &str| {
         format!("[rate_limit.a]\nkey = \"client_ip\"\nquota = \"9/s\"\n{lines}\n[[route]]\nrate_limit = \"a\"\n")
@@ -248,7 +267,7 @@ fn a_cost_that_can_never_be_had() {
     broken(&limit("", 10), (7, 8, "`route.cost`", "more than rate_limit.a gives at once (9)"));
     let plans = "plan = \"header:p\"\nplans.b = \"3/s\"";
     broken(&limit(plans, 5), (8, 8, "`route.cost`", "make the burst at least 5"));
-    broken("[[route]]\ncost = 2\n", (2, 8, "`route.cost`", "no rate limit"));
+    broken("[[route]]\ncost = 2\n", (2, 8, "`route.cost` has no rate limit", "add: rate_limit"));
     broken(&limit("", 0), (7, 8, "`route.cost`", "from 1 to"));
 }
 

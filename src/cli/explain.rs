@@ -12,7 +12,8 @@ use crate::pipeline::STAGES;
 use crate::pipeline::own;
 use crate::pipeline::stages::Explained;
 use crate::pipeline::view::Scheme;
-use crate::policy::{Clients, Level, Policy, file};
+use crate::policy::{Class, Clients, Level, Policy, file};
+use crate::priority::classify;
 use crate::{route, store};
 
 /// Says what would become of a request.
@@ -102,13 +103,16 @@ fn explain(args: &Args, policy: &Policy) -> Result<(), String> {
     let Some((_, route)) = found else {
         return Err("no route takes it: the answer is 404".to_owned());
     };
-    let asked = Explained { policy, route, view: &view };
+    let rules = &policy.priority;
+    let may_raise = || rules.from.iter().any(|group| members.has(*group, &groups, &view, unix_s));
+    let class = classify(&view, Class::Normal, rules, may_raise);
+    let asked = Explained { policy, route, view: &view, class };
     let asked = &asked;
     let at = |level| STAGES.iter().map(move |stage| (stage.name, (stage.explain)(asked, level)));
     if args.json {
         let levels = Level::ALL.map(|l| (l.name(), at(l).collect::<std::collections::BTreeMap<_, _>>()));
         let value = serde_json::json!({
-            "method": view.method, "host": view.host, "path": view.path, "route": route.name,
+            "method": view.method, "host": view.host, "path": view.path, "route": route.name, "class": class.name(),
             "levels": levels.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
         println!("{value:#}");

@@ -21,7 +21,7 @@ use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
-use crate::policy::{Level, Mode, RateLimitId, Route, RouteId};
+use crate::policy::{Class, Level, Mode, RateLimitId, Route, RouteId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
 
@@ -61,6 +61,8 @@ pub struct Passage {
     route: Option<RouteId>,
     pub level: Level,
     pub mode: Mode,
+    /// How much it matters.
+    pub class: Class,
     /// Which groups of clients it is known to be of.
     pub members: Members,
     pub format: Format,
@@ -92,6 +94,7 @@ impl Passage {
             route: None,
             level: Level::Normal,
             mode: Mode::Pass,
+            class: Class::Normal,
             members: Members::default(),
             format: Format::default(),
             visit: None,
@@ -114,6 +117,7 @@ impl Passage {
         fill.route = self.route;
         fill.level = self.level;
         fill.mode = self.mode;
+        fill.class = self.class;
         fill.format = self.format;
         fill.seen.clone_from(&self.seen);
         fill.copy.lookup = self.copy.lookup;

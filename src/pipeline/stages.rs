@@ -17,14 +17,15 @@ use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
-use crate::policy::{Level, Mode, Policy, Route};
+use crate::policy::{Class, Level, Mode, Policy, Route};
+use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
 
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
-/// Which route it is. Seawall's own URLs have none.
+/// Which route it is, and how much it matters. Seawall's own URLs have none.
 pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     passage.scheme = view.scheme;
     let (site, unix_s) = (passage.site.clone(), now.unix_ms / 1000);
@@ -39,6 +40,10 @@ pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     };
     let too_large = matches!(view.body, BodyKind::Length(n) if n > route.max_body_size);
     passage.take_route(id);
+    let rules = &site.policy.priority;
+    passage.class = classify(view, Class::Normal, rules, || {
+        rules.from.iter().any(|group| passage.members.has(*group, &site.clients, view, unix_s))
+    });
     if too_large {
         return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
     }
@@ -230,6 +235,7 @@ pub struct Explained<'a> {
     pub policy: &'a Policy,
     pub route: &'a Route,
     pub view: &'a View<'a>,
+    pub class: Class,
 }
 
 impl Explained<'_> {
@@ -240,7 +246,7 @@ impl Explained<'_> {
 
 pub fn explain_route(asked: &Explained<'_>, _: Level) -> String {
     let origin = asked.policy.origins.get(asked.route.origin.0).map_or("?", |o| o.name.as_str());
-    format!("`{}`, to origin `{origin}`", asked.route.name)
+    format!("`{}`, to origin `{origin}`, as {}", asked.route.name, asked.class.name())
 }
 
 pub fn explain_level(asked: &Explained<'_>, level: Level) -> String {

@@ -7,6 +7,7 @@ mod limits;
 mod matcher;
 mod origin;
 mod overlap;
+mod priority;
 mod rate_limits;
 mod reader;
 mod route;
@@ -172,6 +173,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
     let keys_file = house::keys_file(&mut root, base);
     let state_dir = house::state_dir(&mut root, base);
     let clients = clients::read(&mut root, base, files);
+    let priority = priority::read(&mut root, &clients);
     let origins = origin::read(&mut root);
     let rate_limits = rate_limits::read(&mut root, &clients);
     let waiting_rooms = limits::waiting_rooms(&mut root);
@@ -191,8 +193,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
     }
     .read(&mut root, &mut caches);
     if let Some(routes) = &routes {
-        let is_used = |id| routes.iter().any(|route| route.matcher.clients.contains(&id));
-        clients::unused(&clients, is_used, root.report);
+        clients::unused(&clients, &priority, &rate_limits, routes, root.report);
     }
     root.finish();
 
@@ -203,6 +204,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
         state_dir,
         tls: tls.into_values()?,
         clients: clients.into_values()?,
+        priority,
         origins: origins.into_values()?,
         rate_limits: rate_limits.into_values()?,
         waiting_rooms: waiting_rooms.into_values()?,

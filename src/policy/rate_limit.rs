@@ -1,6 +1,7 @@
 //! Rate limits, as the policy says them.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::{ClientsId, Quota};
@@ -75,6 +76,15 @@ pub enum Plans {
 }
 
 impl Plans {
+    /// The groups of clients that have one.
+    pub fn groups(&self) -> impl Iterator<Item = ClientsId> {
+        let by_group = match self {
+            Self::Header(..) => [].as_slice(),
+            Self::Clients(plans) => plans.as_slice(),
+        };
+        by_group.iter().map(|(group, _)| *group)
+    }
+
     /// All plans, in the file's order.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {
         let (by_name, by_group) = match self {
@@ -91,4 +101,18 @@ pub struct Plan {
     pub name: String,
     pub quota: Quota,
     pub burst: NonZeroU32,
+}
+
+/// The network a client is counted in: /24 for IPv4, /64 for IPv6.
+pub fn client_net(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            IpAddr::from([a, b, c, 0])
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::policy::Class;
 
 const LIMITS: &str = r#"
 [edge]
@@ -94,6 +95,17 @@ fn of_two_limits_the_one_that_is_waited_for_longest_answers_and_the_other_has_no
     }
     shop.pass(Duration::from_secs(60));
     assert_eq!(shop.reason(from(1, "/both")), None, "of the ten logins two were taken, not twenty-two");
+}
+
+#[test]
+fn a_passage_knows_how_much_its_request_matters() {
+    let mut shop = Shop::open_with(&(LIMITS.to_owned() + "[priority]\ncookie = \"rank\"\nfrom = \"staff\"\n"));
+    let mut class =
+        |client, rank: &str| shop.ask(Ask { cookie: Some(format!("rank={rank}")), ..from(client, "/") }).0.class;
+    assert_eq!(
+        [class(77, "critical"), class(1, "critical"), class(1, "bulk")],
+        [Class::Critical, Class::Normal, Class::Bulk]
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::reader::{Report, Table};
 use super::{FileKind, Named, NamedFile, address, house};
 use crate::clients::GROUPS_MAX;
 use crate::policy::diagnose::Diagnostic;
-use crate::policy::{Clients, ClientsId};
+use crate::policy::{Clients, ClientsId, Plans, Priority, RateLimit, Route};
 
 /// `[clients.NAME]`.
 pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Named<Clients> {
@@ -36,9 +36,18 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>
 }
 
 /// Warns of groups that no rule asks for.
-pub(super) fn unused(groups: &Named<Clients>, is_used: impl Fn(ClientsId) -> bool, report: &Report) {
+pub(super) fn unused(
+    groups: &Named<Clients>,
+    priority: &Priority,
+    rate_limits: &Named<RateLimit>,
+    routes: &[Route],
+    report: &Report,
+) {
+    let plans = rate_limits.items.iter().filter_map(|item| item.value.as_ref()?.plans.as_ref());
+    let by_routes = routes.iter().flat_map(|route| route.matcher.clients.iter().copied());
+    let used: Vec<_> = plans.flat_map(Plans::groups).chain(by_routes).chain(priority.from.iter().copied()).collect();
     for (at, item) in groups.items.iter().enumerate() {
-        if !is_used(ClientsId(at)) {
+        if !used.contains(&ClientsId(at)) {
             let message = format!("nothing asks for [clients.{}]", item.name);
             let help = format!("add to a [[route]]: clients = [\"{}\"]", item.name);
             report.add(Diagnostic::warning(item.span.clone(), message).label("changes nothing").help(help));

@@ -143,8 +143,8 @@ impl Names<'_> {
     fn cost(&self, value: &Value<'_>, limits: &[RateLimitId]) -> Option<NonZeroU32> {
         let cost = value.integer(1, u32::MAX.into()).and_then(limits::narrow)?;
         if limits.is_empty() {
-            value
-                .wrong(Problem::new("this route has no rate limit to take it from").help("add: rate_limit = \"NAME\""));
+            let diagnostic = value.error(format!("`{}` has no rate limit to be taken from", value.path));
+            value.report.add(diagnostic.label("this route has none").help("add: rate_limit = \"NAME\""));
         }
         let limits = limits.iter().filter_map(|id| self.rate_limits.items.get(id.0)?.value.as_ref());
         for limit in limits.filter(|limit| cost > limit.least_burst()) {
