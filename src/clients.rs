@@ -69,7 +69,7 @@ impl Groups {
 
     /// The cookie that keeps up what a link began, if this request's link is a pass that is good.
     pub fn cookie(&self, view: &View<'_>, unix_s: u64) -> Option<String> {
-        let text = linked(view).filter(|_| self.have_passes)?;
+        let text = self.have_passes.then(|| linked(view)).flatten()?;
         self.groups.iter().flat_map(|group| &group.passes).find_map(|passes| {
             let pass = passes.good(text, unix_s)?;
             // As the cookies of waiting rooms: `__Host-` where TLS allows (RFC 6265bis §4.1.3.2).

@@ -28,22 +28,20 @@ const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 /// Which route it is, and how much it matters. Seawall's own URLs have none.
 pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     passage.scheme = view.scheme;
-    let (site, unix_s) = (passage.site.clone(), now.unix_ms / 1000);
-    passage.cookies.extend(site.clients.cookie(view, unix_s));
+    let unix_s = now.unix_ms / 1000;
+    passage.cookies.extend(passage.site.clients.cookie(view, unix_s));
     if view.path.starts_with(own::PREFIX) {
         return Flow::Respond(own::answer(passage, view, now));
     }
-    let members = &mut passage.members;
-    let found = route::find(&site.policy, view, |id| members.has(id, &site.clients, view, unix_s));
-    let Some((id, route)) = found else {
-        return Flow::Respond(Answer::of(Reason::NotFound, &passage.site.pages, Format::asked(view)));
+    let (site, members) = (&*passage.site, &mut passage.members);
+    let mut is_member = |group| members.has(group, &site.clients, view, unix_s);
+    let Some((id, route)) = route::find(&site.policy, view, &mut is_member) else {
+        return Flow::Respond(Answer::of(Reason::NotFound, &site.pages, Format::asked(view)));
     };
     let too_large = matches!(view.body, BodyKind::Length(n) if n > route.max_body_size);
-    passage.take_route(id);
     let rules = &site.policy.priority;
-    passage.class = classify(view, Class::Normal, rules, || {
-        rules.from.iter().any(|group| passage.members.has(*group, &site.clients, view, unix_s))
-    });
+    passage.class = classify(view, Class::Normal, rules, || rules.from.iter().any(|group| is_member(*group)));
+    passage.take_route(id);
     if too_large {
         return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
     }
