@@ -223,6 +223,13 @@ fn a_rate_limit_that_cannot_count() {
 }
 
 #[test]
+fn a_room_whose_cookie_is_that_of_a_pass() {
+    let policy = "[clients.staff]\npasses = \"s.keys\"\n[waiting_room.pass_staff]\ncapacity = 5\n\
+        [[route]]\nclients = \"staff\"\nwaiting_room = \"pass_staff\"\n";
+    broken(policy, (3, 1, "the cookie of waiting room `pass_staff`", "does not begin with `pass_`"));
+}
+
+#[test]
 fn a_group_that_nothing_asks_for() {
     let staff = "[clients.staff]\nnetworks = \"::1\"\n";
     warned(&format!("{staff}[[route]]\n"), (1, 1, "nothing asks for [clients.staff]", "clients = [\"staff\"]"));

@@ -177,6 +177,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
     let origins = origin::read(&mut root);
     let rate_limits = rate_limits::read(&mut root, &clients);
     let waiting_rooms = limits::waiting_rooms(&mut root);
+    clients::same_cookie(&clients, &waiting_rooms, root.report);
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);
     let snapshot_dir = house::snapshot_dir(&mut root, base, files);

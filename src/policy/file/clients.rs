@@ -8,7 +8,7 @@ use super::reader::{Report, Table};
 use super::{FileKind, Named, NamedFile, address, house};
 use crate::clients::GROUPS_MAX;
 use crate::policy::diagnose::Diagnostic;
-use crate::policy::{Clients, ClientsId, Plans, Priority, RateLimit, Route};
+use crate::policy::{Clients, ClientsId, Plans, Priority, RateLimit, Route, WaitingRoom};
 
 /// `[clients.NAME]`.
 pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Named<Clients> {
@@ -33,6 +33,18 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>
         root.report.add(Diagnostic::error(over.span.clone(), message).label("one too many"));
     }
     groups
+}
+
+/// A room's cookie is `seawall_ROOM`, a pass's `seawall_pass_NAME`: one would overwrite the other.
+pub(super) fn same_cookie(groups: &Named<Clients>, rooms: &Named<WaitingRoom>, report: &Report) {
+    let has_passes = |name: &str| {
+        groups.items.iter().any(|item| item.name == name && item.value.as_ref().is_some_and(|g| g.passes.is_some()))
+    };
+    for room in rooms.items.iter().filter(|room| room.name.strip_prefix("pass_").is_some_and(has_passes)) {
+        let message = format!("the cookie of waiting room `{}` is that of a group's passes", room.name);
+        let diagnostic = Diagnostic::error(room.span.clone(), message).label("the same name");
+        report.add(diagnostic.help("give the room a name that does not begin with `pass_`"));
+    }
 }
 
 /// Warns of groups that no rule asks for.
