@@ -75,7 +75,7 @@ pub struct Edge {
     pub listen: Vec<Listen>,
     /// Worker threads; the loader has turned 0 into the number of cores.
     pub threads: NonZeroUsize,
-    /// Whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    /// Whose X-Forwarded-For and X-Forwarded-Proto are believed; apart from each other and in order.
     pub trusted_proxies: Vec<IpNet>,
     pub max_connections: NonZeroUsize,
     pub max_connections_per_client: NonZeroUsize,

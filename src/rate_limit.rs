@@ -92,11 +92,6 @@ impl Limit {
         }
     }
 
-    /// Whether it wants to know the session of the request's visitor.
-    pub fn counts_visitors(&self) -> bool {
-        self.key.contains(&RateKey::Visitor)
-    }
-
     /// What a request that costs so many tokens is to ask; `is_member` says whether it comes from
     /// one of a group of clients.
     pub fn ask(

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::view::{Field, Scheme};
+use crate::clients::holds_address;
 
 /// Who sent a request, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +47,9 @@ pub fn identify(peer: IpAddr, scheme: Scheme, trusted: &[IpNet], fields: &[Field
     Visitor { address: client, scheme, trusted: true }
 }
 
-/// Whether an address is in one of the networks.
+/// Whether an address is in one of the networks, which lie apart and in order.
 pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
-    trusted.iter().any(|net| net.contains(&address))
+    holds_address(trusted, address)
 }
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.

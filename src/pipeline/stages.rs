@@ -74,11 +74,9 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         }
         let room = site.room(room);
         let presented = room.presented(view);
-        if presented.session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
+        session = room.session(presented, now);
+        if session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
             return Flow::Continue;
-        }
-        if route.rate_limits.iter().any(|id| site.limit(*id).counts_visitors()) {
-            session = room.session(presented, now);
         }
     }
     let (request, unix_s) = (rate_limit::Request { view, session }, now.unix_ms / 1000);
