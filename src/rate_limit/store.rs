@@ -93,6 +93,7 @@ impl Held<'_> {
     pub(super) fn replace(&mut self, arrival: u64) {
         let bucket = self.bucket();
         if self.own {
+            self.shard.grow();
             self.shard.arrivals.insert(self.key, arrival);
         } else if let Some(shared) = self.shard.sketch.get_mut(bucket) {
             *shared = arrival;
@@ -106,6 +107,15 @@ impl Held<'_> {
 }
 
 impl Shard {
+    /// Makes a full table eight times as large, up to a shard's most in four steps: doubled, it would
+    /// leave as much behind in an allocator's bins as it has in the end.
+    fn grow(&mut self) {
+        let len = self.arrivals.len();
+        if len == self.arrivals.capacity() {
+            self.arrivals.reserve(len.max(4) * 7);
+        }
+    }
+
     fn has_room(&mut self, keys_max: usize, now: u64) -> bool {
         if self.arrivals.len() >= keys_max && now >= self.sweep_next {
             self.arrivals.retain(|_, arrival| *arrival > now);
