@@ -9,6 +9,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod level;
+pub mod pass;
 pub mod run;
 pub mod status;
 
@@ -35,6 +36,8 @@ enum Verb {
     Status(status::Args),
     /// Pin, floor or release the level of a running edge
     Level(level::Args),
+    /// Print a signed link that makes a browser one of a group of clients
+    Pass(pass::Args),
 }
 
 /// Runs the command line.
@@ -46,6 +49,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(args) => run::demo(args),
         Verb::Status(args) => status::run(&args),
         Verb::Level(args) => level::run(&args),
+        Verb::Pass(args) => pass::run(&args),
     }
 }
 

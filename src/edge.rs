@@ -108,8 +108,10 @@ impl Edge {
         let snapshot = scan_snapshot(&policy)?;
         let mut keepers = HashMap::new();
         let rooms = keepers::open_rooms(&policy, &mut keepers, &keys, clock)?;
+        let passes = pass_keys(&policy)?;
         let seed = store::random_seed()?;
-        let site = Arc::new(Site::bind(policy, None, Parts { clock, telemetry, snapshot, rooms, seed }));
+        let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
+        let site = Arc::new(Site::bind(policy, None, parts));
         overrides::restore(&site, clock.now());
         let (stop, shutdown) = watch::channel(false);
         let addresses = Addresses::default();
@@ -218,6 +220,12 @@ fn load_tls(policy: &Policy) -> Result<HashMap<String, tls::Shared>, EdgeError> 
         Err(error) => Err(EdgeError::Tls { name: tls.name.clone(), error: Box::new(error) }),
     };
     policy.tls.iter().map(load).collect()
+}
+
+/// The keys of the passes of each group of clients.
+fn pass_keys(policy: &Policy) -> Result<Vec<Option<Keys>>, StoreError> {
+    let keys = |group: &crate::policy::Clients| group.passes.as_deref().map(store::load_or_create).transpose();
+    policy.clients.iter().map(keys).collect()
 }
 
 fn scan_snapshot(policy: &Policy) -> Result<Option<Snapshot>, EdgeError> {

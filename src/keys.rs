@@ -21,6 +21,8 @@ pub enum Purpose {
     Ticket,
     /// A visit inside.
     Session,
+    /// A link that makes a browser one of a group of clients.
+    Pass,
 }
 
 /// The signing keys.
@@ -29,6 +31,7 @@ pub struct Keys {
     id: u8,
     ticket: [u8; 32],
     session: [u8; 32],
+    pass: [u8; 32],
 }
 
 /// What is wrong with the text of a key file.
@@ -53,6 +56,7 @@ impl Keys {
             id,
             ticket: blake3::derive_key("seawall 2026 ticket", secret),
             session: blake3::derive_key("seawall 2026 session", secret),
+            pass: blake3::derive_key("seawall 2026 pass", secret),
         }
     }
 
@@ -84,6 +88,7 @@ impl Keys {
         let key = match purpose {
             Purpose::Ticket => &self.ticket,
             Purpose::Session => &self.session,
+            Purpose::Pass => &self.pass,
         };
         let mut mac = [0; MAC_LEN];
         for (to, from) in mac.iter_mut().zip(blake3::keyed_hash(key, message).as_bytes()) {

@@ -15,6 +15,7 @@ pub mod origin;
 pub mod own;
 pub mod passage;
 pub mod path;
+pub mod query;
 pub mod reason;
 pub mod room;
 pub mod servers;

@@ -5,19 +5,30 @@
 //! reference that exists is a reference that holds. A reload makes a new `Policy`; a request keeps
 //! the one it began with.
 
+mod clients;
+mod concurrency;
 pub mod diagnose;
 pub mod file;
+mod priority;
+mod rate_limit;
 mod server;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use clients::Clients;
+pub use concurrency::{Concurrency, Limit, Patience, Queue};
+pub use priority::Priority;
+pub use rate_limit::{Plan, Plans, RateKey, RateLimit, client_net};
 pub use server::Server;
 
+/// Index into [`Policy::clients`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientsId(pub usize);
 /// Index into [`Policy::origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginId(pub usize);
@@ -45,6 +56,8 @@ pub struct Policy {
     /// `state.dir`: what survives a restart.
     pub state_dir: PathBuf,
     pub tls: Vec<Tls>,
+    pub clients: Vec<Clients>,
+    pub priority: Priority,
     pub origins: Vec<Origin>,
     pub rate_limits: Vec<RateLimit>,
     pub waiting_rooms: Vec<WaitingRoom>,
@@ -66,7 +79,7 @@ pub struct Edge {
     pub listen: Vec<Listen>,
     /// Worker threads; the loader has turned 0 into the number of cores.
     pub threads: NonZeroUsize,
-    /// Whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    /// Whose X-Forwarded-For and X-Forwarded-Proto are believed; apart from each other and in order.
     pub trusted_proxies: Vec<IpNet>,
     pub max_connections: NonZeroUsize,
     pub max_connections_per_client: NonZeroUsize,
@@ -151,116 +164,11 @@ pub enum HostHeader {
     Fixed(String),
 }
 
-/// `[origin.NAME.concurrency]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Concurrency {
-    pub limit: Limit,
-    pub queue: Queue,
-    pub patience: Patience,
-    /// Upgrades and event streams, which hold no place.
-    pub max_streams: usize,
-}
-
-/// How many requests may be in flight at an origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// So many.
-    Fixed(NonZeroUsize),
-    /// As many as it turns out to carry: from `initial`, never under `min` nor over `max`.
-    Adaptive { initial: NonZeroUsize, min: NonZeroUsize, max: NonZeroUsize },
-}
-
-impl Limit {
-    pub const fn is_adaptive(&self) -> bool {
-        matches!(self, Self::Adaptive { .. })
-    }
-
-    /// Requests that may ever be in flight.
-    pub const fn most(&self) -> usize {
-        match self {
-            Self::Fixed(limit) => limit.get(),
-            Self::Adaptive { max, .. } => max.get(),
-        }
-    }
-}
-
-impl std::fmt::Display for Limit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Fixed(limit) => write!(f, "{limit} in flight"),
-            Self::Adaptive { min, max, .. } => write!(f, "in flight as many as it carries ({min} to {max})"),
-        }
-    }
-}
-
-/// How many requests may wait for a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    /// Left out: three times the limit, and at least [`Queue::LEAST`], since an origin of few places
-    /// sees bursts too.
-    Auto,
-    /// Times the limit.
-    Times(usize),
-    Places(usize),
-}
-
-impl Queue {
-    /// Of a queue that is left out.
-    pub const LEAST: usize = 64;
-
-    /// Places in line at this limit.
-    pub fn places(self, limit: usize) -> usize {
-        match self {
-            Self::Auto => limit.saturating_mul(3).max(Self::LEAST),
-            Self::Times(n) => limit.saturating_mul(n),
-            Self::Places(n) => n,
-        }
-    }
-}
-
-/// How long a request waits for a place; zero: it gets a free one or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    pub critical: Duration,
-    pub normal: Duration,
-    pub bulk: Duration,
-}
-
-impl Patience {
-    /// Of requests of this class.
-    pub const fn of(&self, class: Class) -> Duration {
-        match class {
-            Class::Critical => self.critical,
-            Class::Normal => self.normal,
-            Class::Bulk => self.bulk,
-        }
-    }
-}
-
-/// What a rate limit counts by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateKey {
-    /// The client's address.
-    ClientIp,
-    /// Its /24 (IPv4) or /64 (IPv6).
-    ClientNet,
-}
-
 /// `count` per `period`, as in `"20/s"`, `"120/min"`, `"500/h"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     pub count: NonZeroU32,
     pub period: Duration,
-}
-
-/// `[rate_limit.NAME]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    pub name: String,
-    pub key: RateKey,
-    pub quota: Quota,
-    pub burst: NonZeroU32,
-    pub max_keys: NonZeroUsize,
 }
 
 /// `[waiting_room.NAME]`, order `fifo`.
@@ -401,6 +309,8 @@ pub struct Route {
     pub matcher: Matcher,
     pub origin: OriginId,
     pub rate_limits: Vec<RateLimitId>,
+    /// Tokens that a request takes from each of them; at most the least burst.
+    pub cost: NonZeroU32,
     pub waiting_room: Option<WaitingRoomId>,
     pub cache: Option<CacheId>,
     /// By [`Level`] (`mode[level as usize]`), inheritance already worked out.
@@ -432,6 +342,8 @@ pub struct Matcher {
     pub headers: Vec<(String, String)>,
     /// Cookie name and a pattern for its value.
     pub cookies: Vec<(String, String)>,
+    /// Empty: any.
+    pub clients: Vec<ClientsId>,
 }
 
 /// A path as a route writes it.
@@ -465,18 +377,4 @@ pub enum AccessLog {
     Off,
     Stdout,
     File(PathBuf),
-}
-
-/// The network a client is counted in: /24 for IPv4, /64 for IPv6.
-pub fn client_net(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            IpAddr::from([a, b, c, 0])
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
 }

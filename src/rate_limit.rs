@@ -1,42 +1,36 @@
 //! Rate limits: how often one visitor may ask.
 //!
-//! GCRA by governor: `burst` at once, then evenly at the quota, exact to the nanosecond and with
-//! one number per key. What is added here is a bound on the keys (`store`) and a clock that is
-//! told the time, so that a decision depends on nothing but its arguments.
+//! GCRA (`gcra`): `burst` tokens at once, then evenly at the quota, exact to the nanosecond and with
+//! one number per key, of which there is a bounded number (`store`). A decision depends on nothing
+//! but its arguments and what was counted before.
+//!
+//! Several limits decide as one ([`decide`]): all must allow, and if one refuses none has counted.
 
-use std::cell::Cell;
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::middleware::StateInformationMiddleware;
-use governor::nanos::Nanos;
-use governor::{Quota, RateLimiter};
+use smallvec::SmallVec;
 
 use crate::clock::Mono;
-use crate::policy::{self, RateKey};
+use crate::pipeline::view::View;
+use crate::policy::{self, ClientsId, Plans, RateKey, RateLimitId};
 
+mod gcra;
+mod key;
 mod store;
 
+use gcra::Gcra;
+pub use key::{Key, Request};
 use store::Store;
-
-/// A burst is cut so that it refills within a century: governor counts nanoseconds in 64 bits, and
-/// adds without a check.
-const REFILL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-/// A key of a limit: a hash under the process's seed, so that nobody outside can choose two
-/// visitors that share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(u64);
 
 /// What a request hears from a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on; so many more could follow at this moment.
+    /// Go on; so many tokens are left at this moment.
     Allowed { remaining: u32 },
-    /// Too many. After `retry_after`, exact and never zero, one more will be allowed.
+    /// Too many. After `retry_after`, exact and never zero, there is enough for it.
     Refused { retry_after: Duration },
 }
 
@@ -54,69 +48,127 @@ impl Verdict {
 /// One `[rate_limit.NAME]` with its state.
 #[derive(Debug)]
 pub struct Limit {
-    limiter: RateLimiter<Key, Store, DecisionClock, StateInformationMiddleware>,
-    key: RateKey,
+    store: Store,
+    key: Vec<RateKey>,
+    /// The limit's own rate, then those of its plans.
+    rates: Vec<Rate>,
+    plans: Option<Plans>,
     seed: u64,
+    dry_run: bool,
+    refused: AtomicU64,
     /// The name as a string of structured fields (RFC 9651 §3.3.3), quotes and all.
     name: String,
+    /// For the log, where a dry run lets pass what it would refuse.
+    dry_note: String,
+}
+
+#[derive(Debug)]
+struct Rate {
+    gcra: Gcra,
     policy_field: String,
 }
 
 impl Limit {
     /// A limit that has seen nobody. `seed` is random, one a process.
     pub fn new(policy: &policy::RateLimit, seed: u64) -> Self {
-        let quota = quota(policy);
         let name = sf_string(&policy.name);
-        let window = seconds_up(quota.burst_size_replenished_in()).max(1);
-        // The limiter's zero is the clock's, wherever on its thread the last decision was.
-        NOW.set(0);
+        let rate = |quota, burst| {
+            let gcra = Gcra::new(quota, burst);
+            let window = seconds_up(gcra.refill()).max(1);
+            Rate { gcra, policy_field: format!("{name};q={};w={window}", gcra.burst()) }
+        };
+        let own = rate(policy.quota, policy.burst);
+        let plans = policy.plans.iter().flat_map(Plans::plans).map(|plan| rate(plan.quota, plan.burst));
         Self {
-            limiter: RateLimiter::new(quota, Store::new(policy.max_keys), DecisionClock),
-            key: policy.key,
+            rates: std::iter::once(own).chain(plans).collect(),
+            store: Store::new(policy.max_keys),
+            key: policy.key.clone(),
+            plans: policy.plans.clone(),
             seed,
-            policy_field: format!("{name};q={};w={window}", quota.burst_size()),
+            dry_run: policy.dry_run,
+            refused: AtomicU64::new(0),
+            dry_note: format!("rate_limit.{} would refuse", policy.name),
             name,
         }
     }
 
-    /// The key under which a client's requests are counted.
-    pub fn key(&self, client: IpAddr) -> Key {
-        let counted = match self.key {
-            // A dual-stack listener sees IPv4 clients as ::ffff:a.b.c.d.
-            RateKey::ClientIp => client.to_canonical(),
-            RateKey::ClientNet => policy::client_net(client.to_canonical()),
-        };
-        // Std's SipHash has a fixed key; the secret goes in as the first block instead.
-        let mut hasher = DefaultHasher::new();
-        self.seed.hash(&mut hasher);
-        counted.hash(&mut hasher);
-        Key(hasher.finish())
+    /// What a request that costs so many tokens is to ask; `is_member` says whether it comes from
+    /// one of a group of clients.
+    pub fn ask(
+        &self,
+        id: RateLimitId,
+        request: &Request<'_>,
+        cost: NonZeroU32,
+        is_member: impl FnMut(ClientsId) -> bool,
+    ) -> Option<Ask<'_>> {
+        let plan = self.plan(request.view, is_member).map_or(0, |at| at + 1);
+        let rate = self.rates.get(plan)?;
+        let key = Key::of(&self.key, plan, request, self.seed);
+        Some(Ask { id, limit: self, rate, key, cost: cost.get(), verdict: Verdict::Allowed { remaining: 0 } })
     }
 
-    /// Decides about one request, and counts it if it is allowed.
-    pub fn check(&self, key: Key, now: Mono) -> Verdict {
-        NOW.set(now.as_nanos());
-        match self.limiter.check_key(&key) {
-            Ok(state) => Verdict::Allowed { remaining: state.remaining_burst_capacity() },
-            Err(until) => Verdict::Refused { retry_after: until.wait_time_from(Nanos::new(now.as_nanos())) },
+    fn plan(&self, view: &View<'_>, mut is_member: impl FnMut(ClientsId) -> bool) -> Option<usize> {
+        match self.plans.as_ref()? {
+            Plans::Header(name, plans) => {
+                let named = view.field(name).filter(|_| view.trusted)?;
+                plans.iter().position(|plan| plan.name == named)
+            }
+            Plans::Clients(plans) => plans.iter().position(|(group, _)| is_member(*group)),
         }
+    }
+
+    /// Refused so far; of a dry run, what it would have refused.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// For the log, where a dry run lets pass what it would refuse.
+    pub fn dry_note(&self) -> &str {
+        &self.dry_note
+    }
+}
+
+/// One limit, as one request asks it, and what it says to that.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Which of the policy's limits it is.
+    pub id: RateLimitId,
+    limit: &'a Limit,
+    rate: &'a Rate,
+    key: Key,
+    cost: u32,
+    /// Set by [`decide`].
+    pub verdict: Verdict,
+}
+
+/// What one request asks of all its limits.
+pub type Asked<'a> = SmallVec<[Ask<'a>; 4]>;
+
+impl<'a> Ask<'a> {
+    /// The limit says no, and means it.
+    pub fn refuses(&self) -> bool {
+        !self.limit.dry_run && matches!(self.verdict, Verdict::Refused { .. })
+    }
+
+    /// The limit would say no, but for its dry run.
+    pub fn would_refuse(&self) -> bool {
+        self.limit.dry_run && matches!(self.verdict, Verdict::Refused { .. })
     }
 
     /// The value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): the burst, and the
     /// seconds in which it refills.
-    pub fn policy_field(&self) -> &str {
-        &self.policy_field
+    pub fn policy_field(&self) -> &'a str {
+        &self.rate.policy_field
     }
 
-    /// The value of `RateLimit` for a verdict: what remains and, when refused, in how many seconds
-    /// there is more.
-    pub fn limit_field(&self, verdict: Verdict) -> String {
-        let remaining = match verdict {
+    /// The value of `RateLimit`: what remains and, when refused, in how many seconds there is more.
+    pub fn limit_field(&self) -> String {
+        let remaining = match self.verdict {
             Verdict::Allowed { remaining } => remaining,
             Verdict::Refused { .. } => 0,
         };
-        let mut field = format!("{};r={remaining}", self.name);
-        if let Some(seconds) = verdict.retry_after_seconds() {
+        let mut field = format!("{};r={remaining}", self.limit.name);
+        if let Some(seconds) = self.verdict.retry_after_seconds() {
             // Writing to a String can't fail.
             let _ = write!(field, ";t={seconds}");
         }
@@ -124,28 +176,39 @@ impl Limit {
     }
 }
 
-thread_local! {
-    /// The moment of the decision being made on this thread, nanoseconds on the monotonic clock.
-    static NOW: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Tells governor the time that [`Limit::check`] was told.
-#[derive(Clone, Copy, Debug)]
-struct DecisionClock;
-
-impl governor::clock::Clock for DecisionClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::new(NOW.get())
+/// Decides about one request: it counts with every limit, or, if one refuses, with none.
+///
+/// All the numbers concerned are held while they are looked at and changed, so that no two requests
+/// can take the same token between the look and the change. Each limit holds one lock, and they are
+/// taken in the order of the limits' addresses, which is the same for everyone, across a reload too:
+/// nobody waits in a circle. A limit that is asked twice is asked once.
+///
+/// A dry run counts as if it were alone in refusing: what it would refuse it does not count, and the
+/// others do.
+pub fn decide(asks: &mut Asked<'_>, now: Mono) {
+    let address = |ask: &Ask<'_>| std::ptr::from_ref(ask.limit).addr();
+    asks.sort_unstable_by_key(address);
+    asks.dedup_by_key(|ask| address(ask));
+    let now = now.as_nanos();
+    let mut held: SmallVec<[_; 4]> = SmallVec::new();
+    for ask in asks.iter_mut() {
+        let Some(number) = ask.limit.store.hold(ask.key, now) else { continue };
+        let gcra = ask.rate.gcra;
+        ask.verdict = match gcra.test(number.arrival(), ask.cost, now) {
+            Ok(next) => {
+                held.push((number, next));
+                Verdict::Allowed { remaining: gcra.left(next, now) }
+            }
+            Err(retry_after) => Verdict::Refused { retry_after },
+        };
     }
-}
-
-fn quota(policy: &policy::RateLimit) -> Quota {
-    let each = (policy.quota.period / policy.quota.count.get()).clamp(Duration::from_nanos(1), REFILL_MAX);
-    let burst_max = u32::try_from(REFILL_MAX.as_nanos() / each.as_nanos()).unwrap_or(u32::MAX);
-    let burst = policy.burst.min(NonZeroU32::new(burst_max).unwrap_or(NonZeroU32::MIN));
-    Quota::with_period(each).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst)
+    if !asks.iter().any(Ask::refuses) {
+        held.iter_mut().for_each(|(number, next)| number.replace(*next));
+    }
+    drop(held);
+    for ask in asks.iter().filter(|ask| matches!(ask.verdict, Verdict::Refused { .. })) {
+        ask.limit.refused.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 fn seconds_up(duration: Duration) -> u64 {

@@ -1,18 +1,23 @@
 //! Which route a request takes: the first whose matcher holds. Pure, and without allocation, since
 //! every request comes through here.
 
+use crate::pipeline::query::{decoded, parameters};
 use crate::pipeline::view::View;
-use crate::policy::{Matcher, PathPattern, Policy, Route, RouteId};
+use crate::policy::{ClientsId, Matcher, PathPattern, Policy, Route, RouteId};
 
-/// The first route that takes this request. The loader ends every policy with a route that takes
-/// everything, so there is one.
-pub fn find<'p>(policy: &'p Policy, view: &View<'_>) -> Option<(RouteId, &'p Route)> {
-    let found = policy.routes.iter().enumerate().find(|(_, route)| matches(&route.matcher, view));
+/// The first route that takes this request; `is_member` says whether it comes from one of a group
+/// of clients. The loader ends every policy with a route that takes everything, so there is one.
+pub fn find<'p>(
+    policy: &'p Policy,
+    view: &View<'_>,
+    mut is_member: impl FnMut(ClientsId) -> bool,
+) -> Option<(RouteId, &'p Route)> {
+    let found = policy.routes.iter().enumerate().find(|(_, route)| matches(&route.matcher, view, &mut is_member));
     found.map(|(at, route)| (RouteId(at), route))
 }
 
 /// True if all that the matcher names holds. The cheap and the telling first.
-fn matches(matcher: &Matcher, view: &View<'_>) -> bool {
+fn matches(matcher: &Matcher, view: &View<'_>, is_member: &mut impl FnMut(ClientsId) -> bool) -> bool {
     any(&matcher.paths, |p| path_matches(p, view.path))
         && any(&matcher.hosts, |h| host_matches(h, view.host_name()))
         && any(&matcher.methods, |m| m == view.method)
@@ -21,6 +26,7 @@ fn matches(matcher: &Matcher, view: &View<'_>) -> bool {
         && all_names(&matcher.cookies, |name, pattern| {
             view.cookies().any(|(n, v)| n == name && value_matches(pattern, v))
         })
+        && any(&matcher.clients, |id| is_member(*id))
 }
 
 /// Of a list, one; an empty list is no condition.
@@ -63,36 +69,10 @@ pub(crate) fn value_matches(pattern: &str, value: &str) -> bool {
 /// True if a parameter of that name is there with a fitting value. Names and values compare
 /// decoded, so that an encoded letter slips past no route.
 fn query_holds(query: &str, name: &str, pattern: &str) -> bool {
-    query.split('&').any(|parameter| {
-        let (n, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        !parameter.is_empty()
-            && decoded(n.as_bytes()).eq(name.bytes())
+    parameters(query).any(|(n, value)| {
+        decoded(n.as_bytes()).eq(name.bytes())
             && (pattern == "*" || value_glob(pattern.as_bytes(), decoded(value.as_bytes())))
     })
-}
-
-/// The bytes of a form-encoded text: `+` is a space, `%XX` a byte; what is no escape stays.
-fn decoded(text: &[u8]) -> impl Iterator<Item = u8> + Clone {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (first, after) = rest.split_first()?;
-        rest = after;
-        match (first, after) {
-            (b'+', _) => Some(b' '),
-            (b'%', [high, low, beyond @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = beyond;
-                    Some(high << 4 | low)
-                }
-                _ => Some(b'%'),
-            },
-            _ => Some(*first),
-        }
-    })
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
 }
 
 /// `*` takes any bytes. On a mismatch only the last `*` need take more: what came before it has

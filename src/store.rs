@@ -18,7 +18,7 @@ pub enum StoreError {
     #[error("{path}: cannot {doing}: {source}")]
     Io { path: PathBuf, doing: &'static str, source: io::Error },
     #[error(
-        "{path}: {source}; restore the file from a backup, or remove it: all who wait or are inside then start anew"
+        "{path}: {source}; restore the file from a backup, or remove it: all that it signed (places, visits, passes) is void then"
     )]
     Keys { path: PathBuf, source: crate::keys::KeysError },
     #[error(

@@ -42,7 +42,7 @@ pub struct Record<'a> {
     pub queued: Duration,
     pub user_agent: &'a str,
     pub referer: &'a str,
-    /// What was wrong with a request that is none.
+    /// What was wrong with a request that is none, or which rate limit's dry run would refuse it.
     pub detail: &'a str,
 }
 

@@ -254,6 +254,11 @@ impl Room {
         self.place(ticket, now, true)
     }
 
+    /// Whether a session is good; to ask changes nothing.
+    pub fn knows(&self, session: Session, now: Now) -> bool {
+        self.sessions.knows(session.slot, session.generation, self.ms(now), self.terms())
+    }
+
     /// A request let in by [`Room::visit`] has ended.
     pub fn leave(&mut self, slot: u32, generation: u32, now: Now) {
         let at_ms = self.ms(now);

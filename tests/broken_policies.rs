@@ -214,17 +214,84 @@ fn a_rate_limit_that_cannot_count() {
     let limit = |lines: &str| format!("[rate_limit.a]\n{lines}\n[[route]]\nrate_limit = \"a\"\n");
     broken(&limit("key = \"client_ip\"\nquota = \"20\""), (3, 9, "`rate_limit.a.quota`", "\"20/s\""));
     broken(&limit("key = \"client_ip\""), (1, 1, "`rate_limit.a.quota` is missing", "quota = \"20/s\""));
-    broken(
-        &limit("key = \"visitor\"\nquota = \"20/s\""),
-        (2, 7, "counting by \"visitor\" is known, but not built yet", "client_ip"),
-    );
-    broken(
-        &limit("key = [\"client_net\", \"path\"]\nquota = \"20/s\""),
-        (2, 7, "a pair of keys is known", "client_net"),
-    );
     broken(&limit("key = \"clientip\"\nquota = \"20/s\""), (2, 7, "`rate_limit.a.key`", "did you mean \"client_ip\"?"));
+    let key = |key: &str| limit(&format!("key = {key}\nquota = \"20/s\""));
+    broken(&key("\"header\""), (2, 7, "`rate_limit.a.key`", "\"header:NAME\""));
+    broken(&key("[\"path\", \"header:a b\"]"), (2, 16, "`rate_limit.a.key`", "a name after the colon"));
+    broken(&key("[\"path\", \"path\"]"), (2, 16, "`rate_limit.a.key`", "named twice"));
+    broken(&key("[]"), (2, 7, "`rate_limit.a.key`", "expected from 1 to 8 of"));
     let scope = "key = \"client_ip\"\nquota = \"20/s\"\nscope = \"cluster\"";
     broken(&limit(scope), (4, 9, "scope \"cluster\" is known", "write scope = \"node\""));
+}
+
+#[test]
+fn a_room_whose_cookie_is_that_of_a_pass() {
+    let policy = "[clients.staff]\npasses = \"s.keys\"\n[waiting_room.pass_staff]\ncapacity = 5\n\
+        [[route]]\nclients = \"staff\"\nwaiting_room = \"pass_staff\"\n";
+    broken(policy, (3, 1, "the cookie of waiting room `pass_staff`", "does not begin with `pass_`"));
+}
+
+#[test]
+fn a_group_that_nothing_asks_for() {
+    let staff = "[clients.staff]\nnetworks = \"::1\"\n";
+    warned(&format!("{staff}[[route]]\n"), (1, 1, "nothing asks for [clients.staff]", "clients = [\"staff\"]"));
+    let plan =
+        "key = \"path\"\nquota = \"1/s\"\nplan = \"clients\"\nplans.staff = \"9/s\"\n[[route]]\nrate_limit = \"a\"\n";
+    for asks in [format!("[rate_limit.a]\n{plan}"), "[priority]\nfrom = \"staff\"\n[[route]]\n".to_owned()] {
+        expect(&format!("{HEAD}{SHOP}{staff}{asks}"), Severity::Warning, &[]);
+    }
+}
+
+#[test]
+fn priorities_of_nobody_and_nothing() {
+    let priority = |line: &str| format!("[priority]\n{line}\n");
+    broken(&priority("header = \"a b\""), (2, 10, "`priority.header`", "\"Seawall-Priority\", or false"));
+    broken(&priority("from = [\"staff\"]"), (2, 9, "there is no [clients.staff]", "add [clients.staff]"));
+    broken(&priority("bots = \"normal\""), (2, 8, "`priority.bots`", "\"bulk\", or \"route\""));
+}
+
+#[test]
+fn plans_that_nobody_can_be_of() {
+    let limit = |lines: &str| {
+        format!("[rate_limit.a]\nkey = \"client_ip\"\nquota = \"9/s\"\n{lines}\n[[route]]\nrate_limit = \"a\"\n")
+    };
+    broken(&limit("plan = \"header:X-Plan\""), (4, 8, "chooses among plans, and there are none", "plans.gold"));
+    broken(&limit("plans.gold = \"9/s\""), (4, 1, "nothing says which", "plan = \"header:X-Plan\""));
+    broken(&limit("plan = \"cookie:p\"\nplans.b = \"9/s\""), (4, 8, "`rate_limit.a.plan`", "would choose its plan"));
+    broken(&limit("plan = \"clients\"\nplans.b = \"9/s\""), (5, 7, "there is no [clients.b]", "as the group"));
+    broken(&limit("plan = \"header:p\"\nplans.b = \"9\""), (5, 11, "`rate_limit.a.plans.b`", "\"9/s\""));
+    broken(
+        &limit("plan = \"header:p\"\nplans.b = { burst = 2 }"),
+        (5, 11, "`rate_limit.a.plans.b.quota` is missing", "100/s"),
+    );
+}
+
+#[test]
+fn a_cost_that_can_never_be_had() {
+    let limit = |burst: &str, cost: u32| {
+        format!(
+            "[rate_limit.a]\nkey = \"path\"\nquota = \"9/s\"\n{burst}\n[[route]]\nrate_limit = \"a\"\ncost = {cost}\n"
+        )
+    };
+    broken(&limit("", 10), (7, 8, "`route.cost`", "more than rate_limit.a gives at once (9)"));
+    let plans = "plan = \"header:p\"\nplans.b = \"3/s\"";
+    broken(&limit(plans, 5), (8, 8, "`route.cost`", "make the burst at least 5"));
+    broken("[[route]]\ncost = 2\n", (2, 8, "`route.cost` has no rate limit", "add: rate_limit"));
+    broken(&limit("", 0), (7, 8, "`route.cost`", "from 1 to"));
+}
+
+#[test]
+fn a_group_of_clients_that_nobody_can_be_of() {
+    let staff = |lines: &str| format!("[clients.staff]\n{lines}\n[[route]]\nclients = \"staff\"\n");
+    broken(&staff(""), (1, 1, "nobody can be one of `clients.staff`", "networks = ["));
+    broken(&staff("networks = \"203.0.113.7/24\""), (2, 12, "`clients.staff.networks`", "\"203.0.113.0/24\""));
+    broken(&staff("networks = \"file:vpn.txt\""), (2, 12, "vpn.txt cannot be read: no such file", "relative to"));
+    broken(&staff("networks = \"::1\"\npass = \"x\""), (3, 1, "unknown key `pass`", "did you mean `passes`?"));
+    broken(
+        "[clients.staff]\npasses = \"s.keys\"\n[[route]]\nclients = [\"stuff\"]\n",
+        (4, 12, "there is no [clients.stuff]", "did you mean \"staff\"?"),
+    );
+    broken("[[route]]\nclients = []\n", (2, 11, "`route.clients`", "leave it out to match any"));
 }
 
 #[test]

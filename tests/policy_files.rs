@@ -20,6 +20,19 @@ fn a_bad_line_in_a_list_of_networks_is_named() {
 }
 
 #[test]
+fn a_key_file_of_passes_may_be_missing_but_not_be_something_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        format!("{MINIMAL}[clients.staff]\npasses = \"staff.keys\"\n[[route]]\nclients = \"staff\"\n[[route]]\n");
+    let loaded = file::parse(&text, dir.path());
+    assert!(loaded.policy.is_some() && loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    assert!(file::missing_files(&loaded.files).is_empty(), "it is made on first run");
+    std::fs::write(dir.path().join("staff.keys"), "hello").unwrap();
+    let wrong = file::missing_files(&loaded.files);
+    assert!(wrong[0].message.contains("staff.keys cannot be used: this is not a Seawall key file"), "{wrong:?}");
+}
+
+#[test]
 fn files_that_cannot_be_read_say_why() {
     let dir = tempfile::tempdir().unwrap();
     let why = |path: &Path| file::load(path).unwrap_err().to_string();

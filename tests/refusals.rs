@@ -62,6 +62,24 @@ fn a_limited_visitor_is_told_when_to_come_back_and_keeps_the_connection() {
 }
 
 #[test]
+fn a_dry_run_refuses_nothing_and_is_seen_in_metrics_and_log() {
+    let place = Origin::plain();
+    let dry = "[log]\naccess = \"access.log\"\n[rate_limit.planned]\nkey = \"host\"\nquota = \"1/h\"\ndry_run = true\n\
+        [[route]]\nrate_limit = \"planned\"\ncache = false\n";
+    let edge = Edge::start("", &(origin(place.address, 4) + dry));
+    let mut client = edge.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/", "").status, 200);
+    }
+    let metric = "seawall_rate_limit_refused_total{rate_limit=\"planned\",dry_run=\"true\"} 2";
+    let metrics = edge.ask_admin("/metrics").text();
+    assert!(metrics.contains(metric), "{metrics}");
+    let log = || std::fs::read_to_string(edge.dir().join("access.log")).unwrap();
+    support::eventually("the log is written", || log().lines().count() == 3);
+    assert_eq!(log().matches("\"detail\":\"rate_limit.planned would refuse\"").count(), 2, "{}", log());
+}
+
+#[test]
 fn a_refusal_is_one_write() {
     let (_place, edge) = limited_edge("");
     let mut client = edge.connect();

@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::limited_by;
 use crate::edge::Edge;
-use crate::policy::Level;
+use crate::policy::{Level, RateLimitId};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -50,6 +50,12 @@ struct AtServer {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLimit {
+    rate_limit: String,
+    dry_run: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AtLevel {
     origin: String,
     level: &'static str,
@@ -77,6 +83,7 @@ fn registry(edge: &Edge) -> Registry {
     registry.register_with_unit("uptime", "Since the process began", Unit::Seconds, uptime);
     origins(edge, &mut registry);
     servers(edge, &mut registry);
+    rate_limits(edge, &mut registry);
     rooms(edge, &mut registry);
     registry
 }
@@ -134,6 +141,17 @@ fn servers(edge: &Edge, registry: &mut Registry) {
     registry.register("origin_retries_denied", "Retries that the budget did not allow", denied);
     registry.register("server_in_flight", "Requests and streams at the server now", flight);
     registry.register("server_share", "0 while the server is left out, rising to 1 as it comes back", share);
+}
+
+fn rate_limits(edge: &Edge, registry: &mut Registry) {
+    let refused = Family::<OfLimit, prometheus_client::metrics::counter::Counter>::default();
+    let site = edge.door.site.load();
+    for (at, limit) in site.policy.rate_limits.iter().enumerate() {
+        let of = OfLimit { rate_limit: limit.name.clone(), dry_run: if limit.dry_run { "true" } else { "false" } };
+        refused.get_or_create(&of).inc_by(site.limit(RateLimitId(at)).refused());
+    }
+    let help = "Requests that a rate limit refused, or would have refused but for its dry run";
+    registry.register("rate_limit_refused", help, refused);
 }
 
 fn rooms(edge: &Edge, registry: &mut Registry) {

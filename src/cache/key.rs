@@ -5,6 +5,7 @@
 //! pages), the query keeps its order, and of Accept-Encoding its meaning is kept. Every part is
 //! preceded by its length, so that no part can pose as another.
 
+use crate::clients;
 use crate::pipeline::view::{Scheme, View};
 use crate::policy;
 
@@ -120,7 +121,7 @@ fn host(key: &mut Vec<u8>, view: &View<'_>) {
 fn filter_query(key: &mut Vec<u8>, query: &str, ignored: &[String]) {
     let is_kept = |pair: &&str| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-        !ignored.iter().any(|pattern| pattern::matches(pattern, name.as_bytes()))
+        name != clients::PARAMETER && !ignored.iter().any(|pattern| pattern::matches(pattern, name.as_bytes()))
     };
     for (i, pair) in query.split('&').filter(is_kept).enumerate() {
         key.push(if i == 0 { b'?' } else { b'&' });

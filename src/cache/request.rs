@@ -144,6 +144,7 @@ pub(super) mod tests {
             query: None,
             fields,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            trusted: false,
             body: BodyKind::None,
         }
     }

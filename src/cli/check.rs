@@ -79,10 +79,10 @@ fn summary(policy: &Policy) -> String {
         let servers: Vec<_> = o.servers.iter().map(ToString::to_string).collect();
         format!("{} at {}, {}", o.name, servers.join(" and "), o.concurrency.limit)
     });
-    let limits = policy
-        .rate_limits
-        .iter()
-        .map(|l| format!("{} ({} in {:?}, burst {})", l.name, l.quota.count, l.quota.period, l.burst));
+    let limits = policy.rate_limits.iter().map(|l| {
+        let dry_run = if l.dry_run { ", dry run" } else { "" };
+        format!("{} ({} in {:?}, burst {}{dry_run})", l.name, l.quota.count, l.quota.period, l.burst)
+    });
     let rooms = policy.waiting_rooms.iter().map(|r| match r.admit {
         Some(admit) => format!("{} ({} inside, {} in {:?})", r.name, r.capacity, admit.count, admit.period),
         None => format!("{} ({} inside)", r.name, r.capacity),

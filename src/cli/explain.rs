@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::fail;
+use crate::clients::{Groups, Members};
+use crate::clock::Clock;
 use crate::front::head::{parse, room_for_fields};
 use crate::pipeline::STAGES;
 use crate::pipeline::own;
 use crate::pipeline::stages::Explained;
 use crate::pipeline::view::Scheme;
-use crate::policy::{Level, Policy, file};
-use crate::route;
+use crate::policy::{Class, Clients, Level, Policy, file};
+use crate::priority::classify;
+use crate::{route, store};
 
 /// Says what would become of a request.
 #[derive(Debug, clap::Args)]
@@ -74,6 +77,14 @@ fn raw(args: &Args) -> (Scheme, String) {
     (scheme, head)
 }
 
+/// The groups of clients; passes count where their key file is there already.
+fn groups(policy: &Policy) -> Groups {
+    let keys = |group: &Clients| {
+        group.passes.as_deref().filter(|path| path.exists()).and_then(|path| store::load_or_create(path).ok())
+    };
+    Groups::new(policy.clients.iter().map(|group| (group, keys(group))))
+}
+
 fn explain(args: &Args, policy: &Policy) -> Result<(), String> {
     let (scheme, raw) = raw(args);
     let mut fields = room_for_fields();
@@ -86,16 +97,22 @@ fn explain(args: &Args, policy: &Policy) -> Result<(), String> {
     if view.path.starts_with(own::PREFIX) {
         return Err(format!("{} is Seawall's own: it answers that by itself, whatever the routes say", view.path));
     }
-    let Some((_, route)) = route::find(policy, &view) else {
+    let groups = groups(policy);
+    let (mut members, unix_s) = (Members::default(), Clock::start().now().unix_ms / 1000);
+    let found = route::find(policy, &view, |id| members.has(id, &groups, &view, unix_s));
+    let Some((_, route)) = found else {
         return Err("no route takes it: the answer is 404".to_owned());
     };
-    let asked = Explained { policy, route, view: &view };
+    let rules = &policy.priority;
+    let may_raise = || rules.from.iter().any(|group| members.has(*group, &groups, &view, unix_s));
+    let class = classify(&view, route.priority, rules, may_raise);
+    let asked = Explained { policy, route, view: &view, class };
     let asked = &asked;
     let at = |level| STAGES.iter().map(move |stage| (stage.name, (stage.explain)(asked, level)));
     if args.json {
         let levels = Level::ALL.map(|l| (l.name(), at(l).collect::<std::collections::BTreeMap<_, _>>()));
         let value = serde_json::json!({
-            "method": view.method, "host": view.host, "path": view.path, "route": route.name,
+            "method": view.method, "host": view.host, "path": view.path, "route": route.name, "class": class.name(),
             "levels": levels.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
         println!("{value:#}");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Edge, EdgeError, keepers, scan_snapshot, servers};
+use super::{Edge, EdgeError, keepers, pass_keys, scan_snapshot, servers};
 use crate::pipeline::site::{Parts, Site};
 use crate::policy::diagnose::Findings;
 use crate::policy::{Policy, file};
@@ -36,6 +36,7 @@ impl Edge {
                 .map_err(|error| EdgeError::Tls { name: tls.name.clone(), error: Box::new(error) })?;
         }
         let snapshot = scan_snapshot(&policy)?;
+        let passes = pass_keys(&policy)?;
         let rooms = {
             let mut keepers = self.rooms.lock();
             let rooms = keepers::open_rooms(&policy, &mut keepers, &self.keys, self.clock)?;
@@ -54,7 +55,7 @@ impl Edge {
         }
         let _ = self.door.addresses.refresh(servers(&policy)).await;
         let telemetry = before.telemetry.clone();
-        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, seed: before.seed() };
+        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, seed: before.seed() };
         self.door.site.store(Arc::new(Site::bind(policy, Some(&before), parts)));
         Ok(Reloaded { warnings, needs_restart })
     }

@@ -145,8 +145,8 @@ impl Connection {
         self.keeping.head_since = None;
         self.keeping.idle_since = now.mono;
         let scheme = if self.conn.is_tls() { Scheme::Https } else { Scheme::Http };
-        let (client, scheme) = identify(self.conn.peer().ip(), scheme, &edge.trusted_proxies, head.fields);
-        let view = head.view(scheme, client);
+        let visitor = identify(self.conn.peer().ip(), scheme, &edge.trusted_proxies, head.fields);
+        let view = View { trusted: visitor.trusted, ..head.view(visitor.scheme, visitor.address) };
         let draining = *self.door.shutdown.borrow();
         let terms =
             Terms { version: head.version, head_only: head.method == "HEAD", keep_alive: head.keep_alive && !draining };

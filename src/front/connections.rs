@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::pipeline::client::is_trusted;
 use crate::policy::Edge;
 
 /// From this share of `max_connections` on, connections are given up sooner (percent).
@@ -36,7 +37,7 @@ impl Connections {
             self.one_less();
             return None;
         }
-        if edge.trusted_proxies.iter().any(|net| net.contains(&client)) {
+        if is_trusted(client, &edge.trusted_proxies) {
             return Some(Counted { connections: self.clone(), client: None });
         }
         let mut by_client = self.by_client.lock();

@@ -58,6 +58,7 @@ impl<'a> Head<'a> {
             query: self.query,
             fields: self.fields,
             client,
+            trusted: false,
             body: self.body,
         }
     }

@@ -269,6 +269,7 @@ mod tests {
             query: None,
             fields: &fields,
             client: [127, 0, 0, 1].into(),
+            trusted: false,
             body: BodyKind::None,
         })
     }

@@ -5,16 +5,26 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::view::{Field, Scheme};
+use crate::clients::holds_address;
+
+/// Who sent a request, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visitor {
+    pub address: IpAddr,
+    pub scheme: Scheme,
+    /// The peer is a trusted proxy.
+    pub trusted: bool,
+}
 
 /// The visitor's address and scheme.
 ///
 /// X-Forwarded-For is read from its end, past every address that is trusted itself: what lies
 /// before the first that is not was written by someone unknown and proves nothing. From a peer that
 /// is not trusted, nothing is believed.
-pub fn identify(peer: IpAddr, scheme: Scheme, trusted: &[IpNet], fields: &[Field<'_>]) -> (IpAddr, Scheme) {
+pub fn identify(peer: IpAddr, scheme: Scheme, trusted: &[IpNet], fields: &[Field<'_>]) -> Visitor {
     let peer = peer.to_canonical();
     if !is_trusted(peer, trusted) {
-        return (peer, scheme);
+        return Visitor { address: peer, scheme, trusted: false };
     }
     let text = |field: &Field<'_>| std::str::from_utf8(field.value).map(str::to_owned).unwrap_or_default();
     let named = |name: &'static str| fields.iter().rev().filter(move |f| f.name.eq_ignore_ascii_case(name));
@@ -34,12 +44,12 @@ pub fn identify(peer: IpAddr, scheme: Scheme, trusted: &[IpNet], fields: &[Field
         Some(p) if p.eq_ignore_ascii_case("http") => Scheme::Http,
         _ => scheme,
     };
-    (client, scheme)
+    Visitor { address: client, scheme, trusted: true }
 }
 
-/// Whether an address is in one of the networks.
+/// Whether an address is in one of the networks, which lie apart and in order.
 pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
-    trusted.iter().any(|net| net.contains(&address))
+    holds_address(trusted, address)
 }
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.
@@ -60,7 +70,7 @@ mod tests {
     fn client(peer: &str, forwarded: &[&str]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         let fields: Vec<_> = forwarded.iter().map(|v| Field { name: "X-Forwarded-For", value: v.as_bytes() }).collect();
-        identify(peer.parse().unwrap(), Scheme::Http, &trusted, &fields).0.to_string()
+        identify(peer.parse().unwrap(), Scheme::Http, &trusted, &fields).address.to_string()
     }
 
     #[test]
@@ -87,7 +97,7 @@ mod tests {
     fn the_scheme_is_believed_from_trusted_peers_only() {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let fields = [Field { name: "x-forwarded-proto", value: b"https" }];
-        assert_eq!(identify([10, 0, 0, 1].into(), Scheme::Http, &trusted, &fields).1, Scheme::Https);
-        assert_eq!(identify([11, 0, 0, 1].into(), Scheme::Http, &trusted, &fields).1, Scheme::Http);
+        assert_eq!(identify([10, 0, 0, 1].into(), Scheme::Http, &trusted, &fields).scheme, Scheme::Https);
+        assert_eq!(identify([11, 0, 0, 1].into(), Scheme::Http, &trusted, &fields).scheme, Scheme::Http);
     }
 }

@@ -19,8 +19,9 @@ use super::view::{Scheme, Version, View};
 use crate::cache::entry::Entry;
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
+use crate::clients::Members;
 use crate::clock::{Mono, Now};
-use crate::policy::{Class, Level, Mode, Route, RouteId};
+use crate::policy::{Class, Level, Mode, RateLimitId, Route, RouteId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
 
@@ -64,10 +65,14 @@ pub struct Passage {
     pub class: Class,
     /// Which share of the visitors it belongs to, when not all can be served.
     pub cohort: u8,
+    /// Which groups of clients it is known to be of.
+    pub members: Members,
     pub format: Format,
     pub visit: Option<Inside>,
     /// Cookies to set on whatever answer comes.
     pub cookies: SmallVec<[String; 1]>,
+    /// The limit of a dry run that would have refused it.
+    pub would_refuse: Option<RateLimitId>,
     pub copy: CopyUse,
     pub permit: Option<Permit>,
     /// How long it waited for its place at the origin.
@@ -93,9 +98,11 @@ impl Passage {
             mode: Mode::Pass,
             class: Class::Normal,
             cohort: 0,
+            members: Members::default(),
             format: Format::default(),
             visit: None,
             cookies: SmallVec::new(),
+            would_refuse: None,
             copy: CopyUse::default(),
             permit: None,
             queued: Duration::ZERO,
@@ -256,7 +263,7 @@ impl Passage {
             queued: self.queued,
             user_agent: about.user_agent,
             referer: about.referer,
-            detail: "",
+            detail: self.would_refuse.map_or("", |id| self.site.limit(id).dry_note()),
         });
     }
 }

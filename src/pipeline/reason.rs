@@ -183,7 +183,7 @@ impl Reason {
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own => "",
-            Self::RateLimited => "Too many requests from your address; please slow down.",
+            Self::RateLimited => "Too many requests; please slow down.",
             Self::Queued => "The site is very busy. You are in the queue and keep your place.",
             Self::RoomFull => "The queue is full. Please come back a little later.",
             Self::RoomHeld => "The site is taking a short break. You keep your place.",

@@ -123,6 +123,12 @@ impl Room {
         presented
     }
 
+    /// The session of one who is inside.
+    pub fn session(&self, presented: Presented, now: Now) -> Option<(RoomId, Session)> {
+        let session = presented.session.filter(|session| self.machine.lock().knows(*session, now))?;
+        Some((self.id, session))
+    }
+
     /// A request that goes on if its visitor is inside.
     pub fn visit(self: &Arc<Self>, presented: Presented, asks: Asks, now: Now) -> Entrance {
         let visit = self.machine.lock().visit(presented, now);

@@ -10,7 +10,9 @@ use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
 use crate::cache::store::Store;
+use crate::clients::Groups;
 use crate::clock::Clock;
+use crate::keys::Keys;
 use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::rate_limit::Limit;
 use crate::snapshot::Snapshot;
@@ -25,6 +27,7 @@ pub struct Site {
     pub store: Arc<Store>,
     pub snapshot: Option<Snapshot>,
     pub telemetry: Arc<Telemetry>,
+    pub clients: Groups,
     origins: Vec<Arc<Origin>>,
     limits: Vec<Arc<Limit>>,
     rooms: Vec<Arc<Room>>,
@@ -41,13 +44,15 @@ pub struct Parts {
     pub snapshot: Option<Snapshot>,
     /// In the policy's order.
     pub rooms: Vec<Arc<Room>>,
+    /// For the passes of each of the policy's groups of clients, in its order; none for the rest.
+    pub passes: Vec<Option<Keys>>,
     pub seed: u64,
 }
 
 impl Site {
     /// Binds a policy to the state of the one before it, by name; what is new begins empty.
     pub fn bind(policy: Policy, before: Option<&Self>, parts: Parts) -> Self {
-        let Parts { clock, telemetry, snapshot, rooms, seed } = parts;
+        let Parts { clock, telemetry, snapshot, rooms, passes, seed } = parts;
         let origins = policy.origins.iter().map(|origin| {
             let held = before.and_then(|b| b.origins.iter().find(|o| o.name == origin.name));
             match held {
@@ -74,7 +79,8 @@ impl Site {
             _ => Arc::new(Store::new(policy.cache_memory)),
         };
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
-        Self { policy, clock, pages, store, snapshot, telemetry, origins, limits, rooms, kinds, seed }
+        let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
+        Self { policy, clock, clients, pages, store, snapshot, telemetry, origins, limits, rooms, kinds, seed }
     }
 
     /// The parts that the next site takes over as they are.

@@ -18,24 +18,30 @@ use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
-use crate::policy::{Class, Level, Limit, Mode, Policy, RateKey, Route};
-use crate::rate_limit::Verdict;
+use crate::policy::{Class, Level, Limit, Mode, Policy, Route};
+use crate::priority::classify;
+use crate::rate_limit::{self, Asked};
 use crate::route;
 
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
-/// Which route it is. Seawall's own URLs have none.
+/// Which route it is, and how much it matters. Seawall's own URLs have none.
 pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     passage.scheme = view.scheme;
+    let unix_s = now.unix_ms / 1000;
+    passage.cookies.extend(passage.site.clients.cookie(view, unix_s));
     if view.path.starts_with(own::PREFIX) {
         return Flow::Respond(own::answer(passage, view, now));
     }
-    let Some((id, route)) = route::find(&passage.site.policy, view) else {
-        return Flow::Respond(Answer::of(Reason::NotFound, &passage.site.pages, Format::asked(view)));
+    let (site, members) = (&*passage.site, &mut passage.members);
+    let mut is_member = |group| members.has(group, &site.clients, view, unix_s);
+    let Some((id, route)) = route::find(&site.policy, view, &mut is_member) else {
+        return Flow::Respond(Answer::of(Reason::NotFound, &site.pages, Format::asked(view)));
     };
     let too_large = matches!(view.body, BodyKind::Length(n) if n > route.max_body_size);
-    passage.class = route.priority;
+    let rules = &site.policy.priority;
+    passage.class = classify(view, route.priority, rules, || rules.from.iter().any(|group| is_member(*group)));
     passage.take_route(id);
     if too_large {
         return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
@@ -62,28 +68,35 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     if route.rate_limits.is_empty() {
         return Flow::Continue;
     }
+    let mut session = None;
     if let Some(room) = route.waiting_room {
         if passage.mode == Mode::Wait {
             return Flow::Continue;
         }
         let room = site.room(room);
         let presented = room.presented(view);
-        if presented.session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
+        session = room.session(presented, now);
+        if session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
             return Flow::Continue;
         }
     }
+    let (request, unix_s) = (rate_limit::Request { view, session }, now.unix_ms / 1000);
+    let mut asks = Asked::new();
     for id in &route.rate_limits {
-        let limit = site.limit(*id);
-        let verdict = limit.check(limit.key(view.client), now.mono);
-        if let (Verdict::Refused { .. }, Some(seconds)) = (verdict, verdict.retry_after_seconds()) {
-            let answer = refusal(passage, view, Reason::RateLimited)
-                .with("retry-after", seconds.to_compact_string())
-                .with("ratelimit-policy", limit.policy_field())
-                .with("ratelimit", limit.limit_field(verdict));
-            return Flow::Respond(answer);
-        }
+        let is_member = |group| passage.members.has(group, &site.clients, view, unix_s);
+        asks.extend(site.limit(*id).ask(*id, &request, route.cost, is_member));
     }
-    Flow::Continue
+    rate_limit::decide(&mut asks, now.mono);
+    passage.would_refuse = asks.iter().find(|ask| ask.would_refuse()).map(|ask| ask.id);
+    // Of several, the one that is to be waited for longest.
+    let refused = asks.iter().filter(|ask| ask.refuses()).max_by_key(|ask| ask.verdict.retry_after_seconds());
+    let Some(ask) = refused else { return Flow::Continue };
+    let seconds = ask.verdict.retry_after_seconds().unwrap_or(1);
+    let answer = refusal(passage, view, Reason::RateLimited)
+        .with("retry-after", seconds.to_compact_string())
+        .with("ratelimit-policy", ask.policy_field())
+        .with("ratelimit", ask.limit_field());
+    Flow::Respond(answer)
 }
 
 /// Whether this visitor is inside, or what place they have.
@@ -228,6 +241,7 @@ pub struct Explained<'a> {
     pub policy: &'a Policy,
     pub route: &'a Route,
     pub view: &'a View<'a>,
+    pub class: Class,
 }
 
 impl Explained<'_> {
@@ -238,7 +252,7 @@ impl Explained<'_> {
 
 pub fn explain_route(asked: &Explained<'_>, _: Level) -> String {
     let origin = asked.policy.origins.get(asked.route.origin.0).map_or("?", |o| o.name.as_str());
-    format!("`{}`, to origin `{origin}`", asked.route.name)
+    format!("`{}`, to origin `{origin}`, as {}", asked.route.name, asked.class.name())
 }
 
 pub fn explain_level(asked: &Explained<'_>, level: Level) -> String {
@@ -259,12 +273,15 @@ pub fn explain_rate_limit(asked: &Explained<'_>, _: Level) -> String {
     let limits = asked.route.rate_limits.iter().filter_map(|id| asked.policy.rate_limits.get(id.0));
     let words: Vec<_> = limits
         .map(|l| {
-            let by = match l.key {
-                RateKey::ClientIp => "client_ip",
-                RateKey::ClientNet => "client_net",
-            };
+            let by = l.key.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
             let every = humantime::format_duration(l.quota.period);
-            format!("`{}`: {} in {every} by {by}, burst {}", l.name, l.quota.count, l.burst)
+            let cost = match asked.route.cost.get() {
+                1 => String::new(),
+                cost => format!(", of which this takes {cost}"),
+            };
+            let plans = if l.plans.is_some() { "; plans may have other quotas" } else { "" };
+            let dry_run = if l.dry_run { "; a dry run, which refuses nothing" } else { "" };
+            format!("`{}`: {} in {every} by {by}, burst {}{cost}{plans}{dry_run}", l.name, l.quota.count, l.burst)
         })
         .collect();
     if words.is_empty() { "none".to_owned() } else { words.join("; ") }
@@ -300,7 +317,7 @@ pub fn explain_admission(asked: &Explained<'_>, level: Level) -> String {
     }
     let Some(origin) = asked.policy.origins.get(asked.route.origin.0) else { return String::new() };
     let c = &origin.concurrency;
-    let class = asked.route.priority;
+    let class = asked.class;
     let patience = humantime::format_duration(c.patience.of(class));
     let limit = match c.limit {
         Limit::Fixed(limit) => format!("at most {limit}"),

@@ -20,6 +20,8 @@ use crate::policy::{Level, file};
 use crate::telemetry::Telemetry;
 use crate::waiting_room;
 
+mod limits;
+
 const POLICY: &str = r#"
 [edge]
 listen = ["127.0.0.1:0"]
@@ -79,7 +81,11 @@ fn get(path: &str) -> Ask<'_> {
 
 impl Shop {
     fn open() -> Self {
-        let policy = file::parse(POLICY, std::path::Path::new(".")).policy.unwrap();
+        Self::open_with(POLICY)
+    }
+
+    fn open_with(policy: &str) -> Self {
+        let policy = file::parse(policy, std::path::Path::new(".")).policy.unwrap();
         let now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_795_000_000_000 };
         let keys = Arc::new(Keys::from_bytes(1, &[7; 32]));
         let clock = Clock::start();
@@ -90,7 +96,8 @@ impl Shop {
             })
             .collect();
         let telemetry = Arc::new(Telemetry::new(None));
-        let site = Site::bind(policy, None, Parts { clock, telemetry, snapshot: None, rooms, seed: 7 });
+        let site =
+            Site::bind(policy, None, Parts { clock, telemetry, snapshot: None, rooms, passes: Vec::new(), seed: 7 });
         let mut shop = Self { site: Arc::new(site), now, next: 0 };
         shop.pass(Duration::from_millis(200));
         shop
@@ -125,6 +132,7 @@ impl Shop {
             query: None,
             fields: fields.get(..if cookie.is_empty() { 1 } else { 2 }).unwrap(),
             client: ask.client.into(),
+            trusted: false,
             body: ask.body,
         };
         decide(&self.site, &view, RequestId::new(self.next), self.now)

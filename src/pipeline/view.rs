@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::query;
+use crate::clients;
+
 /// A header field, name and value as they came; names compare without case.
 pub type Field<'a> = httparse::Header<'a>;
 
@@ -67,6 +70,8 @@ pub struct View<'a> {
     pub fields: &'a [Field<'a>],
     /// The visitor's address: the peer's, or what trusted proxies say.
     pub client: IpAddr,
+    /// It came through a trusted proxy.
+    pub trusted: bool,
     pub body: BodyKind,
 }
 
@@ -105,9 +110,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Path and query, as they came.
+    /// Path and query as they came, but for a pass: a secret for neither logs nor origins.
     pub fn target(&self) -> String {
-        match self.query {
+        match self.query.and_then(|query| query::without(query, clients::PARAMETER)) {
             Some(query) => format!("{}?{query}", self.raw_path),
             None => self.raw_path.to_owned(),
         }

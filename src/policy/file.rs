@@ -1,11 +1,14 @@
 //! The policy file: TOML text → a [`Policy`], or all that is wrong with it.
 
 mod address;
+mod clients;
 mod house;
 mod limits;
 mod matcher;
 mod origin;
 mod overlap;
+mod priority;
+mod rate_limits;
 mod reader;
 mod route;
 mod unbuilt;
@@ -54,6 +57,8 @@ pub enum FileKind {
     Key,
     /// The snapshot's directory, which may still come.
     Snapshot,
+    /// A key file of ours, made on first run.
+    Passes,
 }
 
 /// Why there is no policy.
@@ -116,6 +121,7 @@ pub fn missing_files(files: &[NamedFile]) -> Vec<Diagnostic> {
 fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
     let shown = file.path.display();
     let (mark, what) = match file.kind {
+        FileKind::Passes => return damaged_keys(file),
         FileKind::Snapshot if file.path.is_dir() => return None,
         FileKind::Snapshot if file.path.exists() => {
             let diagnostic = Diagnostic::error(file.span.clone(), format!("the snapshot {shown} is no directory"))
@@ -146,21 +152,39 @@ fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
     }
 }
 
+/// A key file that is there and is none; one that is not there yet is made on first run.
+fn damaged_keys(file: &NamedFile) -> Option<Diagnostic> {
+    if !file.path.exists() {
+        return None;
+    }
+    let why = match read_text(&file.path, POLICY_FILE_MAX) {
+        Ok(text) => crate::keys::Keys::parse(&text).err()?.to_string(),
+        Err(FileError { why, .. }) => why,
+    };
+    let shown = file.path.display();
+    let diagnostic = Diagnostic::error(file.span.clone(), format!("{shown} cannot be used: {why}"));
+    Some(diagnostic.label("named here").help("name a file that is not there: it is made on first run"))
+}
+
 fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Option<Policy> {
     let tls = house::tls(&mut root, base, files);
     let edge = house::edge(&mut root, base, &tls);
     let admin = house::admin(&mut root, edge.as_ref());
     let keys_file = house::keys_file(&mut root, base);
     let state_dir = house::state_dir(&mut root, base);
+    let clients = clients::read(&mut root, base, files);
+    let priority = priority::read(&mut root, &clients);
     let origins = origin::read(&mut root);
-    let rate_limits = limits::rate_limits(&mut root);
+    let rate_limits = rate_limits::read(&mut root, &clients);
     let waiting_rooms = limits::waiting_rooms(&mut root);
+    clients::same_cookie(&clients, &waiting_rooms, root.report);
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);
     let snapshot_dir = house::snapshot_dir(&mut root, base, files);
     let level = house::level(&mut root);
     let log = house::log(&mut root, base);
     let routes = route::Names {
+        clients: &clients,
         origins: &origins,
         rate_limits: &rate_limits,
         waiting_rooms: &waiting_rooms,
@@ -169,6 +193,9 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
         max_body_size: edge.as_ref().map_or(house::MAX_BODY_SIZE, |edge| edge.max_body_size),
     }
     .read(&mut root, &mut caches);
+    if let Some(routes) = &routes {
+        clients::unused(&clients, &priority, &rate_limits, routes, root.report);
+    }
     root.finish();
 
     Some(Policy {
@@ -177,6 +204,8 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
         keys_file,
         state_dir,
         tls: tls.into_values()?,
+        clients: clients.into_values()?,
+        priority,
         origins: origins.into_values()?,
         rate_limits: rate_limits.into_values()?,
         waiting_rooms: waiting_rooms.into_values()?,

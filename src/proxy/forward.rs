@@ -12,8 +12,10 @@ use pingora::{Error, ErrorType};
 
 use super::{Door, Result};
 use crate::cache::status::CacheStatus;
+use crate::clients;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
+use crate::pipeline::query;
 use crate::policy::{HostHeader, Server};
 
 /// Fields by which a visitor could pose as a proxy, or steer an origin past a route's rules. From
@@ -93,7 +95,19 @@ pub fn request(passage: &Passage, session: &Session, request: &mut RequestHeader
     if continued {
         request.remove_header(&header::EXPECT);
     }
+    without_pass(request)?;
     without_our_cookies(request)
+}
+
+/// A pass in a link is between the visitor and Seawall.
+fn without_pass(request: &mut RequestHeader) -> Result<()> {
+    let Some(query) = request.uri.query().filter(|query| query.contains(clients::PARAMETER)) else { return Ok(()) };
+    let path = request.uri.path();
+    let target = match query::without(query, clients::PARAMETER) {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    request.set_raw_path(target.as_bytes())
 }
 
 /// The chain of addresses that trusted proxies told, and the peer.
@@ -198,6 +212,18 @@ mod tests {
         request.append_header("cookie", &b"a=\xff; seawall_x=1"[..]).unwrap();
         without_our_cookies(&mut request).unwrap();
         assert_eq!(request.headers.get("cookie").unwrap().as_bytes(), b"a=\xff");
+    }
+
+    #[test]
+    fn the_origin_never_sees_a_pass() {
+        let target = |target: &str| {
+            let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+            without_pass(&mut request).unwrap();
+            String::from_utf8(request.raw_path().to_vec()).unwrap()
+        };
+        assert_eq!(target("/a?x=1&seawall_pass=abc&y"), "/a?x=1&y");
+        assert_eq!(target("/a?seawall_pass=abc"), "/a");
+        assert_eq!(target("/a?x=seawall_pass"), "/a?x=seawall_pass");
     }
 
     #[test]

@@ -47,19 +47,20 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
     let raw_path = request.uri.path();
     let path = normalise(raw_path);
     let peer = session.client_addr().and_then(|a| a.as_inet()).map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
-    let (client, scheme) = identify(peer, Scheme::Https, &site.policy.edge.trusted_proxies, &fields);
+    let visitor = identify(peer, Scheme::Https, &site.policy.edge.trusted_proxies, &fields);
     let length: Option<u64> =
         request.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let mut view = View {
         method: request.method.as_str(),
         version: Version::Http2,
-        scheme,
+        scheme: visitor.scheme,
         host: &host,
         path: path.as_deref().unwrap_or("/"),
         raw_path,
         query: request.uri.query(),
         fields: &fields,
-        client,
+        client: visitor.address,
+        trusted: visitor.trusted,
         body: match length {
             Some(0) => BodyKind::None,
             Some(length) => BodyKind::Length(length),
@@ -77,7 +78,7 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
     let (mut passage, outcome) = match malformed {
         Some(reason) => {
             let answer = Answer::of(reason, &site.pages, Format::asked(&view));
-            (refuse(&site, client, id, now), Outcome::Answer(answer))
+            (refuse(&site, visitor.address, id, now), Outcome::Answer(answer))
         }
         None => decide(&site, &view, id, now),
     };
@@ -184,6 +185,7 @@ fn not_modified(door: &Door, session: &Session, passage: &Passage, fetched: &Hea
         query: None,
         fields: &fields,
         client: passage.client,
+        trusted: false,
         body: BodyKind::None,
     };
     filling::not_modified(passage, fetched, &view, collapsed, door.clock.now())

@@ -1,22 +1,19 @@
 //! The state of a limit: one number for each key, and never more than `max_keys` of them.
 //!
-//! Governor's own map grows with every key that was ever seen, which makes random keys an attack on
-//! memory. Here a full store first forgets the keys whose bucket is full again (their theoretical
-//! arrival time lies in the past: to forget them changes no decision). If all are live, a new key
-//! is counted in a fixed sketch of shared buckets: strangers may then slow each other down, but who
-//! was known stays known, and nobody passes unlimited.
+//! A map that grows with every key that was ever seen makes random keys an attack on memory. Here a
+//! full store first forgets the keys whose bucket is full again (their theoretical arrival time lies
+//! in the past: to forget them changes no decision). If all are live, a new key is counted in a
+//! fixed sketch of shared buckets: strangers may then slow each other down, but who was known stays
+//! known, and nobody passes unlimited.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::nanos::Nanos;
-use governor::state::StateStore;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::{Key, NOW};
+use super::Key;
 
 /// Keys a shard holds at most: seven eighths of 2^14, what a table of 16,384 slots takes before it
 /// doubles. So a full store costs 17 bytes a slot, 19.5 a key.
@@ -24,6 +21,8 @@ const SHARD_KEYS_MAX: usize = 14_336;
 
 /// Shared buckets for the keys that don't fit; 32 KiB a limit.
 const SKETCH_BUCKETS: usize = 4096;
+/// In a shard at least, however many there are: 128 bytes.
+const SKETCH_BUCKETS_MIN: usize = 16;
 
 /// A full shard is searched for keys to forget at most so often: the search takes about 20 µs.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
@@ -32,25 +31,39 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Store {
     shards: Box<[Mutex<Shard>]>,
     shard_keys_max: usize,
-    sketch: Box<[AtomicU64]>,
 }
 
-#[derive(Debug, Default)]
+/// Times are theoretical arrival times, in nanoseconds on the monotonic clock.
+#[derive(Debug)]
 struct Shard {
-    /// Theoretical arrival times, in nanoseconds on the monotonic clock.
     arrivals: HashMap<u64, u64, BuildHasherDefault<KeyIsHash>>,
+    sketch: Box<[u64]>,
     /// No search before this moment.
     sweep_next: u64,
+}
+
+/// A key's number, and with it its shard: until this is dropped, nobody else reads or changes it.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    shard: MutexGuard<'a, Shard>,
+    key: u64,
+    /// It has, or may have, a number of its own.
+    own: bool,
 }
 
 impl Store {
     pub(super) fn new(max_keys: NonZeroUsize) -> Self {
         let shards = max_keys.get().div_ceil(SHARD_KEYS_MAX);
-        Self {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            shard_keys_max: max_keys.get() / shards,
-            sketch: (0..SKETCH_BUCKETS).map(|_| AtomicU64::new(0)).collect(),
-        }
+        let buckets = SKETCH_BUCKETS.div_ceil(shards).max(SKETCH_BUCKETS_MIN);
+        let shard = || Shard { arrivals: HashMap::default(), sketch: vec![0; buckets].into(), sweep_next: 0 };
+        Self { shards: (0..shards).map(|_| Mutex::new(shard())).collect(), shard_keys_max: max_keys.get() / shards }
+    }
+
+    /// The number of a key, for one who will look at it and perhaps change it.
+    pub(super) fn hold(&self, key: Key, now: u64) -> Option<Held<'_>> {
+        let mut shard = self.shards.get(pick(key.0, self.shards.len()))?.lock();
+        let own = shard.arrivals.contains_key(&key.0) || shard.has_room(self.shard_keys_max, now);
+        Some(Held { shard, key: key.0, own })
     }
 
     #[cfg(test)]
@@ -58,41 +71,51 @@ impl Store {
         self.shards.iter().map(|shard| shard.lock().arrivals.len()).sum()
     }
 
-    /// The slice's element at `key / 2^64` of its length; none only if the slice is empty.
-    fn pick<T>(slice: &[T], key: u64) -> Option<&T> {
-        slice.get(((u128::from(key) * slice.len() as u128) >> 64) as usize)
+    /// Bytes of tables and sketches. A table has eight slots for seven keys, each with a key, a
+    /// number, and a byte of the table's own.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        let shard = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            shard.arrivals.capacity() / 7 * 8 * 17 + shard.sketch.len() * 8
+        };
+        self.shards.iter().map(shard).sum()
     }
 }
 
-impl StateStore for Store {
-    type Key = Key;
+impl Held<'_> {
+    /// Zero for a key that is not known: every bucket was full then.
+    pub(super) fn arrival(&self) -> u64 {
+        let arrival = if self.own { self.shard.arrivals.get(&self.key) } else { self.shard.sketch.get(self.bucket()) };
+        arrival.copied().unwrap_or(0)
+    }
 
-    fn measure_and_replace<T, F, E>(&self, key: &Key, f: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        if let Some(shard) = Self::pick(&self.shards, key.0) {
-            let mut shard = shard.lock();
-            if let Some(arrival) = shard.arrivals.get_mut(&key.0) {
-                let (outcome, next) = f(Some(Nanos::new(*arrival)))?;
-                *arrival = next.as_u64();
-                return Ok(outcome);
-            }
-            if shard.has_room(self.shard_keys_max, NOW.get()) {
-                let (outcome, next) = f(None)?;
-                shard.arrivals.insert(key.0, next.as_u64());
-                return Ok(outcome);
-            }
+    pub(super) fn replace(&mut self, arrival: u64) {
+        let bucket = self.bucket();
+        if self.own {
+            self.shard.grow();
+            self.shard.arrivals.insert(self.key, arrival);
+        } else if let Some(shared) = self.shard.sketch.get_mut(bucket) {
+            *shared = arrival;
         }
-        // Other bits than those that chose the shard: its strangers spread over the whole sketch.
-        match Self::pick(&self.sketch, key.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
-            Some(bucket) => replace(bucket, f),
-            None => f(None).map(|(outcome, _)| outcome),
-        }
+    }
+
+    /// Chosen by other bits than the shard was, so that its strangers spread over all buckets.
+    fn bucket(&self) -> usize {
+        pick(self.key.wrapping_mul(0x9E37_79B9_7F4A_7C15), self.shard.sketch.len())
     }
 }
 
 impl Shard {
+    /// Makes a full table eight times as large, up to a shard's most in four steps: doubled, it would
+    /// leave as much behind in an allocator's bins as it has in the end.
+    fn grow(&mut self) {
+        let len = self.arrivals.len();
+        if len == self.arrivals.capacity() {
+            self.arrivals.reserve(len.max(4) * 7);
+        }
+    }
+
     fn has_room(&mut self, keys_max: usize, now: u64) -> bool {
         if self.arrivals.len() >= keys_max && now >= self.sweep_next {
             self.arrivals.retain(|_, arrival| *arrival > now);
@@ -104,18 +127,9 @@ impl Shard {
     }
 }
 
-fn replace<T, F, E>(bucket: &AtomicU64, f: F) -> Result<T, E>
-where
-    F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-{
-    let mut seen = bucket.load(Ordering::Relaxed);
-    loop {
-        let (outcome, next) = f(Some(Nanos::new(seen)))?;
-        match bucket.compare_exchange_weak(seen, next.as_u64(), Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return Ok(outcome),
-            Err(newer) => seen = newer,
-        }
-    }
+/// The place at `key / 2^64` of `len`.
+fn pick(key: u64, len: usize) -> usize {
+    ((u128::from(key) * len as u128) >> 64) as usize
 }
 
 /// Keys are seeded hashes already. The map tells slots apart by the highest and lowest bits, and

@@ -1,20 +1,26 @@
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 
 use proptest::prelude::*;
 use sfv::{BareItem, ListEntry, Parser};
 
 use super::*;
+use crate::policy::Quota;
+
+mod keys;
 
 const SEED: u64 = 42;
 
 fn policy(count: u32, period: Duration, burst: u32, max_keys: usize) -> policy::RateLimit {
     policy::RateLimit {
         name: "per_visitor".into(),
-        key: RateKey::ClientIp,
-        quota: policy::Quota { count: NonZeroU32::new(count).unwrap(), period },
+        key: vec![RateKey::ClientIp],
+        quota: Quota { count: NonZeroU32::new(count).unwrap(), period },
         burst: NonZeroU32::new(burst).unwrap(),
+        plans: None,
         max_keys: NonZeroUsize::new(max_keys).unwrap(),
+        dry_run: false,
     }
 }
 
@@ -31,6 +37,25 @@ fn key(n: u64) -> Key {
     let mut hasher = DefaultHasher::new();
     n.hash(&mut hasher);
     Key(hasher.finish())
+}
+
+impl Limit {
+    /// Asks for itself alone.
+    fn check(&self, key: Key, now: Mono) -> Verdict {
+        self.check_cost(key, 1, now)
+    }
+
+    fn check_cost(&self, key: Key, cost: u32, now: Mono) -> Verdict {
+        let mut asked = Asked::new();
+        asked.push(self.ask_as(key, cost));
+        decide(&mut asked, now);
+        asked[0].verdict
+    }
+
+    fn ask_as(&self, key: Key, cost: u32) -> Ask<'_> {
+        let verdict = Verdict::Allowed { remaining: 0 };
+        Ask { id: RateLimitId(0), limit: self, rate: &self.rates[0], key, cost, verdict }
+    }
 }
 
 fn is_allowed(verdict: Verdict) -> bool {
@@ -69,28 +94,13 @@ fn retry_after_is_never_zero_seconds() {
 }
 
 #[test]
-fn clients_are_counted_by_address_or_by_network() {
-    let by_ip = per_second(1, 1, 10);
-    let by_net =
-        Limit::new(&policy::RateLimit { key: RateKey::ClientNet, ..policy(1, ms(1).since(ms(0)), 1, 10) }, SEED);
-    let [a, b, mapped] = ["192.0.2.1", "192.0.2.200", "::ffff:192.0.2.1"].map(|ip| ip.parse::<IpAddr>().unwrap());
-    assert_ne!(by_ip.key(a), by_ip.key(b));
-    assert_eq!(by_ip.key(a), by_ip.key(mapped), "the same visitor on a dual-stack listener");
-    assert_eq!(by_net.key(a), by_net.key(b));
-    let [c, d, e] = ["2001:db8::1", "2001:db8::ffff", "2001:db8:0:1::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
-    assert_eq!(by_net.key(c), by_net.key(d));
-    assert_ne!(by_net.key(c), by_net.key(e));
-    assert_ne!(by_ip.key(a), Limit::new(&policy(1, Duration::from_secs(1), 1, 10), 43).key(a), "the seed counts");
-}
-
-#[test]
 fn a_million_random_keys_take_no_more_than_max_keys_and_none_goes_unlimited() {
     let limit = per_second(1, 1, 50_000);
     let mut allowed = 0;
     for n in 0..1_000_000 {
         allowed += u32::from(is_allowed(limit.check(key(n), ms(0))));
     }
-    let keys = limit.limiter.into_state_store().keys();
+    let keys = limit.store.keys();
     assert!((49_000..=50_000).contains(&keys), "{keys}");
     assert!(allowed as usize <= 50_000 + 4096, "{allowed}: strangers share the sketch");
 }
@@ -120,7 +130,7 @@ fn a_full_store_forgets_keys_whose_bucket_is_full_again() {
         assert_eq!(limit.check(key(n), ms(101)), Verdict::Allowed { remaining: 0 });
         assert!(!is_allowed(limit.check(key(n), ms(101))), "an entry of its own");
     }
-    assert_eq!(limit.limiter.into_state_store().keys(), 100);
+    assert_eq!(limit.store.keys(), 100);
 }
 
 #[test]
@@ -144,11 +154,12 @@ fn quotas_at_the_edges_of_what_can_be_written_do_not_overflow() {
 #[test]
 fn the_fields_are_those_of_the_draft_and_structured_fields_parse_them() {
     let limit = per_second(20, 40, 10);
-    assert_eq!(limit.policy_field(), "\"per_visitor\";q=40;w=2");
-    let refused = Verdict::Refused { retry_after: Duration::from_millis(50) };
-    assert_eq!(limit.limit_field(refused), "\"per_visitor\";r=0;t=1");
-    assert_eq!(limit.limit_field(Verdict::Allowed { remaining: 39 }), "\"per_visitor\";r=39");
-    for field in [limit.policy_field().to_owned(), limit.limit_field(refused)] {
+    let ask = |verdict| Ask { verdict, ..limit.ask_as(key(1), 1) };
+    let refused = ask(Verdict::Refused { retry_after: Duration::from_millis(50) });
+    assert_eq!(refused.policy_field(), "\"per_visitor\";q=40;w=2");
+    assert_eq!(refused.limit_field(), "\"per_visitor\";r=0;t=1");
+    assert_eq!(ask(Verdict::Allowed { remaining: 39 }).limit_field(), "\"per_visitor\";r=39");
+    for field in [refused.policy_field().to_owned(), refused.limit_field()] {
         let list = Parser::new(&field).parse::<sfv::List>().unwrap();
         let Some(ListEntry::Item(item)) = list.first() else { unreachable!("{field}") };
         assert!(matches!(&item.bare_item, BareItem::String(name) if name.as_str() == "per_visitor"));
@@ -157,30 +168,140 @@ fn the_fields_are_those_of_the_draft_and_structured_fields_parse_them() {
     assert_eq!(sf_string("a\"b\\c\r\nü"), "\"abc\"");
 }
 
+#[test]
+fn a_full_store_of_the_default_size_takes_less_than_64_mib() {
+    let limit = per_second(1, 1, 1_000_000);
+    for n in 0..1_200_000 {
+        limit.check(key(n), ms(0));
+    }
+    assert!((990_000..=1_000_000).contains(&limit.store.keys()), "{}", limit.store.keys());
+    let mib = limit.store.bytes() as f64 / f64::from(1 << 20);
+    assert!((18.0..20.0).contains(&mib), "{mib} MiB");
+}
+
+#[test]
+fn a_request_takes_what_it_costs() {
+    let limit = per_second(10, 5, 100);
+    assert_eq!(limit.check_cost(key(1), 4, ms(0)), Verdict::Allowed { remaining: 1 });
+    let refused = Verdict::Refused { retry_after: Duration::from_millis(100) };
+    assert_eq!(limit.check_cost(key(1), 2, ms(0)), refused);
+    assert_eq!(limit.check_cost(key(1), 1, ms(0)), Verdict::Allowed { remaining: 0 });
+    assert_eq!(limit.check_cost(key(1), 5, ms(500)), Verdict::Allowed { remaining: 0 });
+    assert_eq!(limit.check_cost(key(2), 6, ms(0)), Verdict::Allowed { remaining: 0 }, "never more than the burst");
+}
+
+#[test]
+fn of_several_limits_all_must_allow_and_a_refusal_counts_with_none() {
+    let (wide, narrow) = (per_second(10, 3, 100), per_second(1, 1, 100));
+    let both = |now| {
+        let mut asked = Asked::new();
+        asked.extend([wide.ask_as(key(1), 1), narrow.ask_as(key(1), 1), wide.ask_as(key(1), 1)]);
+        decide(&mut asked, now);
+        assert_eq!(asked.len(), 2, "one that is named twice is asked once");
+        !asked.iter().any(Ask::refuses)
+    };
+    assert!(both(ms(0)));
+    assert!((0..10).all(|_| !both(ms(0))));
+    assert_eq!((narrow.refused(), wide.refused()), (10, 0));
+    assert_eq!(wide.check(key(1), ms(0)), Verdict::Allowed { remaining: 1 }, "the refusals took nothing from it");
+}
+
+#[test]
+fn requests_that_meet_never_take_one_token_twice_and_never_wait_in_a_circle() {
+    let limits = [per_second(1, 1000, 2), per_second(1, 700, 2)];
+    let both = |order: [usize; 2]| {
+        let mut asked: Asked<'_> = order.iter().map(|at| limits[*at].ask_as(key(1), 1)).collect();
+        decide(&mut asked, ms(0));
+        !asked.iter().any(Ask::refuses)
+    };
+    let allowed: usize = std::thread::scope(|scope| {
+        let threads = [[0, 1], [1, 0], [0, 1], [1, 0]].map(|order| {
+            let both = &both;
+            scope.spawn(move || (0..500).filter(|_| both(order)).count())
+        });
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(allowed, 700);
+    assert_eq!(limits[0].check(key(1), ms(0)), Verdict::Allowed { remaining: 299 });
+}
+
+#[test]
+fn a_dry_run_counts_and_refuses_nothing() {
+    let dry = Limit::new(&policy::RateLimit { dry_run: true, ..policy(1, Duration::from_secs(1), 1, 10) }, SEED);
+    let live = per_second(1, 3, 10);
+    let verdicts = [1, 2, 3, 4].map(|_| {
+        let mut asked: Asked<'_> = [dry.ask_as(key(1), 1), live.ask_as(key(1), 1)].into_iter().collect();
+        decide(&mut asked, ms(0));
+        (asked.iter().any(Ask::refuses), asked.iter().any(Ask::would_refuse))
+    });
+    assert_eq!(verdicts, [(false, false), (false, true), (false, true), (true, true)]);
+    assert_eq!((dry.refused(), live.refused()), (3, 1));
+}
+
+/// One limit of the model: as ITU-T I.371 has it, in wide plain numbers over a map without bounds.
+struct Model {
+    interval: i128,
+    burst: i128,
+    dry_run: bool,
+    arrivals: HashMap<u64, i128>,
+}
+
+impl Model {
+    fn verdict(&self, who: u64, cost: i128, now: i128) -> (Verdict, i128) {
+        let tat = self.arrivals.get(&who).copied().unwrap_or(now).max(now);
+        let next = tat + self.interval * cost.min(self.burst);
+        let over = next - now - self.interval * self.burst;
+        let verdict = match over > 0 {
+            true => Verdict::Refused { retry_after: Duration::from_nanos(over as u64) },
+            false => Verdict::Allowed { remaining: ((-over) / self.interval) as u32 },
+        };
+        (verdict, next)
+    }
+}
+
 proptest! {
-    /// GCRA as ATM's I.371 has it, in plain arithmetic over a map without bounds.
+    /// Any number of limits, costs and dry runs: what each says, and what it has counted.
     #[test]
     fn decisions_are_those_of_the_plain_algorithm(
-        count in 1..50_u32, burst in 1..20_u32,
-        arrivals in prop::collection::vec((0..5_u64, 0..200_000_000_u64), 1..300),
+        rules in prop::collection::vec((1..50_u32, 1..20_u32, any::<bool>()), 1..5),
+        arrivals in prop::collection::vec((0..4_u64, 0..4_u64, 1..8_u32, 0..200_000_000_u64, 1..16_u8), 1..300),
     ) {
-        let limit = per_second(count, burst, 1000);
-        let interval = 1_000_000_000 / u64::from(count);
-        let mut expected_arrival = HashMap::new();
+        let limit = |(count, burst, dry_run): &(u32, u32, bool)| {
+            let policy = policy(*count, Duration::from_secs(1), *burst, 1000);
+            Limit::new(&policy::RateLimit { dry_run: *dry_run, ..policy }, SEED)
+        };
+        let limits: Vec<_> = rules.iter().map(limit).collect();
+        let mut models: Vec<_> = rules.iter().map(|(count, burst, dry_run)| Model {
+            interval: i128::from(1_000_000_000 / count),
+            burst: i128::from(*burst),
+            dry_run: *dry_run,
+            arrivals: HashMap::new(),
+        }).collect();
         let mut now = 1;
-        for (who, pause) in arrivals {
+        for (who, shared, cost, pause, which) in arrivals {
             now += pause;
-            let tat = *expected_arrival.get(&who).unwrap_or(&now);
-            let earliest = u64::saturating_sub(tat, interval * u64::from(burst - 1));
-            let expected = if now < earliest {
-                Verdict::Refused { retry_after: Duration::from_nanos(earliest - now) }
-            } else {
-                let next = tat.max(now) + interval;
-                expected_arrival.insert(who, next);
-                let spent = next - now;
-                Verdict::Allowed { remaining: ((interval * u64::from(burst) - spent) / interval) as u32 }
-            };
-            prop_assert_eq!(limit.check(key(who), Mono::from_nanos(now)), expected);
+            // Each limit counts by one thing or the other.
+            let whom = |at: usize| if at.is_multiple_of(2) { who } else { 100 + shared };
+            let chosen: Vec<_> = (0..limits.len()).filter(|at| which & (1 << at) != 0).collect();
+            let mut asked: Asked<'_> = chosen.iter().map(|at| {
+                Ask { id: RateLimitId(*at), ..limits[*at].ask_as(key(whom(*at)), cost) }
+            }).collect();
+            decide(&mut asked, Mono::from_nanos(now));
+            let expected: Vec<_> =
+                chosen.iter().map(|at| (*at, models[*at].verdict(whom(*at), cost.into(), now.into()))).collect();
+            prop_assert_eq!(asked.len(), expected.len());
+            let refuses = |(at, (verdict, _)): &(usize, (Verdict, i128))| !models[*at].dry_run && !is_allowed(*verdict);
+            let refused = expected.iter().any(refuses);
+            for ask in &asked {
+                let (_, (verdict, _)) = expected.iter().find(|(at, _)| *at == ask.id.0).unwrap();
+                prop_assert_eq!(ask.verdict, *verdict);
+            }
+            prop_assert_eq!(asked.iter().any(Ask::refuses), refused);
+            for (at, (verdict, next)) in expected {
+                if !refused && is_allowed(verdict) {
+                    models[at].arrivals.insert(whom(at), next);
+                }
+            }
         }
     }
 }

@@ -194,6 +194,15 @@ impl Sessions {
         }
     }
 
+    /// Whether [`Self::recognise`] would know this cookie.
+    pub fn knows(&self, index: u32, generation: u32, at_ms: u64, terms: Terms) -> bool {
+        self.entry(index).is_some_and(|entry| {
+            (entry.orphan || entry.generation == generation)
+                && !(entry.pending || entry.outstayed(at_ms, terms))
+                && matches!(entry.slot, Slot::Reserved { .. } | Slot::Active)
+        })
+    }
+
     /// A request of this visitor goes to the origin.
     pub fn enter(&mut self, index: u32) {
         if let Some(entry) = self.entries.get_mut(index as usize) {

@@ -23,7 +23,7 @@ const SESSION_LEN: usize = SESSION_FIELDS + MAC_LEN;
 const TEXT_MAX: usize = (TICKET_LEN * 4).div_ceil(3);
 
 /// One room in one life of its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RoomId(u32);
 
 impl RoomId {

@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::reader::{Problem, Table, Value};
 use super::values::{byte_rate, duration_not_zero, is_token, size};
 use super::{FileKind, Named, NamedFile, address};
@@ -90,7 +92,7 @@ pub(super) fn edge(root: &mut Table<'_>, base: &Path, tls: &Named<Tls>) -> Optio
     Some(Edge {
         listen: listen?,
         threads,
-        trusted_proxies: proxies.iter().flat_map(|v| address::networks(v, base)).collect(),
+        trusted_proxies: IpNet::aggregate(&proxies.iter().flat_map(|v| address::networks(v, base)).collect()),
         max_connections,
         max_connections_per_client,
         header_timeout,
@@ -305,7 +307,8 @@ fn bytes(value: &Value<'_>, range: &std::ops::RangeInclusive<u64>, expected: &st
     Some(bytes)
 }
 
-fn path(value: &Value<'_>, base: &Path) -> Option<PathBuf> {
+/// A path, relative to the policy file.
+pub(super) fn path(value: &Value<'_>, base: &Path) -> Option<PathBuf> {
     value.parse("a path", |text| match text {
         "" => Err(Problem::new("expected a path, relative to this file")),
         _ => Ok(base.join(text)),

@@ -1,4 +1,4 @@
-//! `[rate_limit.NAME]`, `[waiting_room.NAME]`, `[cache.NAME]` and `[cache_store]`.
+//! `[waiting_room.NAME]`, `[cache.NAME]` and `[cache_store]`.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
@@ -6,69 +6,13 @@ use std::time::Duration;
 use super::Named;
 use super::reader::{Problem, Table, Value};
 use super::values::{duration, duration_not_zero, quota, size};
-use crate::policy::{Cache, Quota, RateKey, RateLimit, Ttl, WaitingRoom};
+use crate::policy::{Cache, Quota, Ttl, WaitingRoom};
 
-const MAX_KEYS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999_999);
 const MAX_QUEUE: NonZeroU64 = NonZeroU64::MIN.saturating_add(9_999_999);
 const MAX_OBJECT: usize = 8 << 20;
 const CACHE_MEMORY: u64 = 512 << 20;
 /// Keys a limit may hold, visitors a room may queue: what one machine's memory can carry.
-const ENTRIES_MAX: u64 = 100_000_000;
-
-/// `[rate_limit.NAME]`.
-pub(super) fn rate_limits(root: &mut Table<'_>) -> Named<RateLimit> {
-    Named::read(root, "rate_limit", |name, mut table| {
-        let key = table.require("key", "what is counted by", "key = \"client_ip\"").and_then(|v| rate_key(&v));
-        let quota_value = table.require("quota", "how many requests in which time", "quota = \"20/s\"");
-        let quota = quota_value.and_then(|v| v.parse("a quota such as \"20/s\"", quota));
-        let burst = table.take("burst").map(|v| v.integer(1, u32::MAX.into()).and_then(narrow));
-        let max_keys = table.read("max_keys", MAX_KEYS, |v| v.integer(1, ENTRIES_MAX).and_then(size_of));
-        if let Some(value) = table.take("scope") {
-            scope(&value);
-        }
-        table.finish();
-        let quota = quota?;
-        Some(RateLimit { name, key: key?, quota, burst: burst.unwrap_or(Some(quota.count))?, max_keys })
-    })
-}
-
-fn rate_key(value: &Value<'_>) -> Option<RateKey> {
-    const INSTEAD: &str = "write key = \"client_ip\" or key = \"client_net\"";
-    let mut keys = value.one_or_many().into_iter();
-    let Some(first) = keys.next() else {
-        value.wrong(Problem::new("expected what to count by").help(INSTEAD));
-        return None;
-    };
-    if keys.next().is_some() {
-        value.unbuilt("a pair of keys", INSTEAD);
-        return None;
-    }
-    let text = first.string("\"client_ip\" or \"client_net\"")?;
-    let kind = text.split_once(':').map_or(text, |(kind, _)| kind);
-    match (text, kind) {
-        ("client_ip", _) => return Some(RateKey::ClientIp),
-        ("client_net", _) => return Some(RateKey::ClientNet),
-        ("visitor" | "path" | "host", _) | (_, "header" | "cookie" | "query") => {
-            first.unbuilt(&format!("counting by \"{text}\""), INSTEAD);
-        }
-        _ => {
-            let problem = Problem::new("expected \"client_ip\" or \"client_net\"");
-            first.wrong(match super::nearest(text, ["client_ip", "client_net"]) {
-                Some(near) => problem.help(format!("did you mean \"{near}\"?")),
-                None => problem.help(INSTEAD),
-            });
-        }
-    }
-    None
-}
-
-fn scope(value: &Value<'_>) {
-    match value.string("\"node\"") {
-        None | Some("node") => {}
-        Some("cluster") => value.unbuilt("scope \"cluster\"", "write scope = \"node\", or leave it out"),
-        Some(_) => value.wrong(Problem::new("expected \"node\" (\"cluster\" is not built yet)")),
-    }
-}
+pub(super) const ENTRIES_MAX: u64 = 100_000_000;
 
 /// `[waiting_room.NAME]`.
 pub(super) fn waiting_rooms(root: &mut Table<'_>) -> Named<WaitingRoom> {
@@ -222,10 +166,10 @@ fn patterns(value: Option<Value<'_>>) -> Vec<String> {
     value.one_or_many().into_iter().filter_map(read).collect()
 }
 
-fn narrow(n: u64) -> Option<NonZeroU32> {
+pub(super) fn narrow(n: u64) -> Option<NonZeroU32> {
     u32::try_from(n).ok().and_then(NonZeroU32::new)
 }
 
-fn size_of(n: u64) -> Option<NonZeroUsize> {
+pub(super) fn size_of(n: u64) -> Option<NonZeroUsize> {
     usize::try_from(n).ok().and_then(NonZeroUsize::new)
 }

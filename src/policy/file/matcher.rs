@@ -1,12 +1,13 @@
 //! Which requests a route takes, as the file says it.
 
+use super::Named;
 use super::address::is_host;
 use super::reader::{Problem, Table, Value};
 use super::values::is_token;
-use crate::policy::{Matcher, PathPattern};
+use crate::policy::{Clients, ClientsId, Matcher, PathPattern};
 
 /// All matchers of a route.
-pub(super) fn read(table: &mut Table<'_>) -> Matcher {
+pub(super) fn read(table: &mut Table<'_>, groups: &Named<Clients>) -> Matcher {
     let hosts = strings(table.take("host"), "a host", host);
     let paths = strings(table.take("path"), "a path", path);
     let methods = strings(table.take("methods"), "a method", method);
@@ -23,7 +24,16 @@ pub(super) fn read(table: &mut Table<'_>) -> Matcher {
         true => Ok(name.to_owned()),
         false => Err(Problem::new("expected a cookie's name")),
     });
-    Matcher { hosts, paths, methods, query, headers, cookies }
+    let clients = table.take("clients").map(|v| clients(&v, groups)).unwrap_or_default();
+    Matcher { hosts, paths, methods, query, headers, cookies, clients }
+}
+
+fn clients(value: &Value<'_>, groups: &Named<Clients>) -> Vec<ClientsId> {
+    let items = value.one_or_many();
+    if items.is_empty() {
+        value.wrong(Problem::new("expected the name of at least one [clients.NAME]").help("leave it out to match any"));
+    }
+    items.iter().filter_map(|item| groups.refer(item, "clients").map(ClientsId)).collect()
 }
 
 fn strings<T>(value: Option<Value<'_>>, expected: &str, parse: fn(&str) -> Result<T, Problem>) -> Vec<T> {

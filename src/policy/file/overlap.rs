@@ -33,6 +33,7 @@ fn covers(wide: &Matcher, narrow: &Matcher) -> bool {
         && pairs(&wide.query, &narrow.query)
         && pairs(&wide.headers, &narrow.headers)
         && pairs(&wide.cookies, &narrow.cookies)
+        && lists(&wide.clients, &narrow.clients, |w, n| w == n, |_| false)
 }
 
 /// An empty list takes any; otherwise all that `narrow` names must lie within one of `wide`.

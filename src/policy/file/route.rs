@@ -1,5 +1,6 @@
 //! `[[route]]`: which requests it takes and what it does with them.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use super::matcher;
@@ -9,7 +10,8 @@ use super::values::{self, duration_not_zero};
 use super::{Named, house, limits};
 use crate::policy::diagnose::Diagnostic;
 use crate::policy::{
-    Cache, CacheId, Class, Level, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom, WaitingRoomId,
+    Cache, CacheId, Class, Clients, Level, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom,
+    WaitingRoomId,
 };
 
 /// The route that stands for a policy without one, and the name of its cache.
@@ -21,6 +23,7 @@ const ROUTES_MAX: usize = 1000;
 
 /// What a route may refer to.
 pub(super) struct Names<'p> {
+    pub(super) clients: &'p Named<Clients>,
     pub(super) origins: &'p Named<Origin>,
     pub(super) rate_limits: &'p Named<RateLimit>,
     pub(super) waiting_rooms: &'p Named<WaitingRoom>,
@@ -74,10 +77,11 @@ impl Names<'_> {
         let span = table.span.clone();
         let default_name = format!("route-{}", at + 1);
         let name = table.read("name", default_name, |v| v.parse("a name", values::name));
-        let matcher = matcher::read(&mut table);
+        let matcher = matcher::read(&mut table, self.clients);
         let origin = self.origin(&mut table, &name);
         let limits = table.take("rate_limit");
         let rate_limits = limits.map(|v| self.rate_limits(&v)).unwrap_or_default();
+        let cost = table.take("cost").and_then(|v| self.cost(&v, &rate_limits)).unwrap_or(NonZeroU32::MIN);
         let room = table.take("waiting_room");
         let waiting_room = room.as_ref().and_then(|v| self.waiting_rooms.refer(v, "waiting_room")).map(WaitingRoomId);
         let cache_value = table.take("cache");
@@ -100,6 +104,7 @@ impl Names<'_> {
             matcher,
             origin: origin?,
             rate_limits,
+            cost,
             waiting_room,
             cache,
             mode,
@@ -137,6 +142,21 @@ impl Names<'_> {
             found.push(id);
         }
         found
+    }
+
+    /// Tokens that a request takes. More than a limit's burst would never be had.
+    fn cost(&self, value: &Value<'_>, limits: &[RateLimitId]) -> Option<NonZeroU32> {
+        let cost = value.integer(1, u32::MAX.into()).and_then(limits::narrow)?;
+        if limits.is_empty() {
+            let diagnostic = value.error(format!("`{}` has no rate limit to be taken from", value.path));
+            value.report.add(diagnostic.label("this route has none").help("add: rate_limit = \"NAME\""));
+        }
+        let limits = limits.iter().filter_map(|id| self.rate_limits.items.get(id.0)?.value.as_ref());
+        for limit in limits.filter(|limit| cost > limit.least_burst()) {
+            let label = format!("more than rate_limit.{} gives at once ({})", limit.name, limit.least_burst());
+            value.wrong(Problem::new(label).help(format!("make the burst at least {cost}, or the cost less")));
+        }
+        Some(cost)
     }
 
     fn default_route(&self, root: &Table<'_>, caches: &mut Named<Cache>) -> Option<Route> {
@@ -180,6 +200,7 @@ impl Names<'_> {
             matcher: Default::default(),
             origin: OriginId(0),
             rate_limits: Vec::new(),
+            cost: NonZeroU32::MIN,
             waiting_room: None,
             cache: None,
             mode: modes([None; 4]),

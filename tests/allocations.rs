@@ -1,0 +1,127 @@
+//! What a decision of the core allocates: nothing, where it neither answers nor remembers anything new.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+
+use seawall::clock::{Clock, Mono, Now};
+use seawall::pipeline::answer::RequestId;
+use seawall::pipeline::reason::Reason;
+use seawall::pipeline::site::{Parts, Site};
+use seawall::pipeline::view::{BodyKind, Field, Scheme, Version, View};
+use seawall::pipeline::{Outcome, decide};
+use seawall::policy::file;
+use seawall::telemetry::Telemetry;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is the system's; only a number beside it changes.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const POLICY: &str = r#"
+[edge]
+listen = ["127.0.0.1:0"]
+[clients.staff]
+networks = ["192.0.2.0/24", "2001:db8::/32"]
+passes = "staff.keys"
+[priority]
+cookie = "rank"
+from = ["staff", "trusted_proxies"]
+[origin.shop]
+servers = ["127.0.0.1:9"]
+concurrency = { mode = "fixed", limit = 100 }
+[rate_limit.visitors]
+key = "visitor"
+quota = "1000/s"
+[rate_limit.searches]
+key = ["client_net", "header:x-app", "cookie:id", "query:q", "path", "host"]
+quota = "1000/s"
+plan = "clients"
+plans.staff = "5000/s"
+[rate_limit.planned]
+key = "client_ip"
+quota = "1/h"
+dry_run = true
+[[route]]
+path = "/admin/**"
+clients = "staff"
+[[route]]
+path = "/search/**"
+clients = "staff"
+rate_limit = ["visitors", "searches", "planned"]
+cost = 1
+[[route]]
+"#;
+
+#[test]
+fn routes_groups_classes_and_limits_are_decided_without_an_allocation() {
+    let policy = file::parse(POLICY, Path::new(".")).policy.unwrap();
+    let telemetry = Arc::new(Telemetry::new(None));
+    let keys = seawall::keys::Keys::from_bytes(1, &[7; 32]);
+    let parts = Parts {
+        clock: Clock::start(),
+        telemetry,
+        snapshot: None,
+        rooms: Vec::new(),
+        passes: vec![Some(keys)],
+        seed: 7,
+    };
+    let site = Arc::new(Site::bind(policy, None, parts));
+    let field = |name, value: &'static str| Field { name, value: value.as_bytes() };
+    let fields = [
+        field("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
+        field("X-App", "ios"),
+        field(
+            "Cookie",
+            "a=1; id=7; rank=critical; seawall_pass_staff=rubbishrubbishrubbishrubbishrubbishrubbishrubbishrubbish",
+        ),
+        field("Seawall-Priority", "critical"),
+    ];
+    let view = View {
+        method: "GET",
+        version: Version::Http11,
+        scheme: Scheme::Http,
+        host: "shop.example",
+        path: "/search/x",
+        raw_path: "/search/x",
+        query: Some("q=a+b&seawall_pass=rubbish"),
+        fields: &fields,
+        client: [192, 0, 2, 1].into(),
+        trusted: false,
+        body: BodyKind::None,
+    };
+    let mut allocated = Vec::with_capacity(8);
+    for at in 1..=4 {
+        let now = Now { mono: Mono::from_nanos(at * 1_000_000_000), unix_ms: 1_795_000_000_000 };
+        let before = ALLOCATED.get();
+        let (mut passage, outcome) = decide(&site, &view, RequestId::new(at), now);
+        assert!(matches!(outcome, Outcome::Origin));
+        assert_eq!(passage.would_refuse.is_some(), at > 1);
+        passage.finish_with(&view, Reason::Pass, 200, 0, now.mono);
+        drop(passage);
+        allocated.push(ALLOCATED.get() - before);
+    }
+    // The first request's keys are new: the tables grow.
+    assert!(matches!(allocated.as_slice(), [_, 0, 0, 0]), "{allocated:?}");
+}
