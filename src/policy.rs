@@ -7,6 +7,7 @@
 
 pub mod diagnose;
 pub mod file;
+mod level;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use level::{Level, LevelPolicy, Step, Threshold, Window};
 
 /// Index into [`Policy::origins`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,45 +239,6 @@ pub struct Cache {
     pub ignore_query: Vec<String>,
     /// Bytes.
     pub max_object: usize,
-}
-
-/// `[level]`.
-#[derive(Clone, Debug)]
-pub struct LevelPolicy {
-    /// Field that tells the origin the level with every request.
-    pub header: Option<String>,
-    /// `static.enter.unreachable`: the origin not reached for so long.
-    pub unreachable: Duration,
-    /// `static.leave.probes`: good probes in a row, and then
-    pub probes: u32,
-    /// `static.leave.for`: still good for so long.
-    pub probes_for: Duration,
-}
-
-/// The four levels of service, from all to the least.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    #[default]
-    Normal,
-    Elevated,
-    Degraded,
-    Static,
-}
-
-impl Level {
-    /// From the best to the worst.
-    pub const ALL: [Self; 4] = [Self::Normal, Self::Elevated, Self::Degraded, Self::Static];
-
-    /// As the policy writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Elevated => "elevated",
-            Self::Degraded => "degraded",
-            Self::Static => "static",
-        }
-    }
 }
 
 /// How much a request matters: who goes first when not everyone can.

@@ -15,7 +15,7 @@ use crate::front::tls;
 use crate::keys::Keys;
 use crate::pipeline::origin::Origin;
 use crate::pipeline::room::Room;
-use crate::policy::{self, Level, Policy};
+use crate::policy::{self, Policy};
 use crate::proxy::probe::Prober;
 use crate::proxy::resolve;
 use crate::store::{self, RoomFile};
@@ -25,7 +25,7 @@ use crate::waiting_room;
 const ROOM_TICK: Duration = Duration::from_millis(100);
 /// How often levels are looked at.
 const LEVEL_TICK: Duration = Duration::from_millis(100);
-/// How often an origin that is out of reach is asked.
+/// How often an origin without a health check of its own is asked at most.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How often certificates' files are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
@@ -145,16 +145,18 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
         let site = edge.door.site.load_full();
         let now = edge.clock.now();
         for (origin, rules) in site.origins().iter().zip(&site.policy.origins) {
-            let ((wants, level), change) = origin.ladder(now, |l| (l.wants_probe(), l.automatic()));
+            let signals = origin.signals(now.mono);
+            let every = rules.health.as_ref().map_or(PROBE_EVERY, |health| health.every);
+            let ((wants, every), change) = origin.ladder(now, |l| {
+                l.learn(&signals, now.mono);
+                (l.wants_probe(), l.probe_interval(every))
+            });
             if let Some(change) = change {
                 log_change(&origin.name, &change);
             }
-            let every = match (&rules.health, level) {
-                (Some(health), Level::Normal) => health.every,
-                _ => PROBE_EVERY,
-            };
             let last = asked.get(&origin.name).copied().unwrap_or_default();
-            if wants && now.mono.since(last) >= every {
+            // A tick comes a little early or late; half of one is no reason to skip a whole one.
+            if wants && now.mono.since(last) + LEVEL_TICK / 2 >= every {
                 asked.insert(origin.name.clone(), now.mono);
                 tokio::spawn(ask(edge.clone(), prober.clone(), origin.clone(), rules.clone()));
             }
@@ -184,6 +186,9 @@ async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: p
 /// A level moved: who, from, to, and why, with the numbers.
 pub(crate) fn log_change(origin: &str, change: &crate::level::Change) {
     let (from, to) = (change.from.name(), change.to.name());
+    if change.dry_run {
+        return tracing::warn!(origin, from, to, cause = %change.cause, "the level would have moved (level.dry_run)");
+    }
     tracing::warn!(origin, from, to, cause = %change.cause, "the level moved");
 }
 

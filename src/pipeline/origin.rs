@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::reason::Reason;
 use crate::admission::{Admission, Admit, WaiterId};
 use crate::clock::{Clock, Mono, Now};
-use crate::level::{Change, Contact, Ladder};
+use crate::level::{Change, Contact, Ladder, Signals};
 use crate::policy::{self, Level, LevelPolicy};
 
 /// The state of `[origin.NAME]`; outlives the policy that named it.
@@ -29,6 +29,8 @@ pub struct Origin {
     ladder: Mutex<Ladder>,
     /// The ladder's level, so that a request need not lock it.
     level: AtomicU8,
+    /// An `f64`'s bits; see [`Origin::set_allowance`].
+    allowance: AtomicU64,
     contacts_good: AtomicU64,
     contacts_bad: AtomicU64,
 }
@@ -54,13 +56,14 @@ pub struct Figures {
 
 impl Origin {
     pub fn new(policy: &policy::Origin, ladder: &LevelPolicy, clock: Clock) -> Self {
-        let ladder = Ladder::new(ladder, policy.health.is_some());
+        let ladder = Ladder::new(ladder, &policy.name, policy.health.is_some());
         Self {
             name: policy.name.clone(),
             clock,
             line: Mutex::new(Line { admission: Admission::new(&policy.concurrency), wakers: HashMap::new() }),
             ladder: Mutex::new(ladder),
             level: AtomicU8::new(Level::Normal as u8),
+            allowance: AtomicU64::new(1.0_f64.to_bits()),
             contacts_good: AtomicU64::new(0),
             contacts_bad: AtomicU64::new(0),
         }
@@ -74,7 +77,7 @@ impl Origin {
             granted.iter().filter_map(|id| line.wakers.remove(id)).collect()
         };
         woken.into_iter().for_each(Waker::wake);
-        self.ladder.lock().configure(ladder, policy.health.is_some());
+        self.ladder.lock().configure(ladder, &policy.name, policy.health.is_some());
     }
 
     /// Asks for a place.
@@ -112,7 +115,26 @@ impl Origin {
         let answer = ask(&mut ladder);
         let change = ladder.tick(now);
         self.level.store(ladder.level(now) as u8, Ordering::Relaxed);
+        let allowance = ladder.allowance(now);
+        drop(ladder);
+        self.set_allowance(allowance);
         (answer, change)
+    }
+
+    /// The share of its usual traffic that the origin may have, 0.1 to 1.0: less than all while it is
+    /// out of reach and on the way back.
+    pub fn set_allowance(&self, share: f64) {
+        self.allowance.store(share.to_bits(), Ordering::Relaxed);
+    }
+
+    /// See [`Origin::set_allowance`].
+    pub fn allowance(&self) -> f64 {
+        f64::from_bits(self.allowance.load(Ordering::Relaxed))
+    }
+
+    /// What its traffic says of it at this moment.
+    pub fn signals(&self, _: Mono) -> Signals {
+        Signals::default()
     }
 
     pub fn figures(&self) -> Figures {
