@@ -24,7 +24,7 @@ use crate::pipeline::origin::Origin;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::room::Room;
 use crate::pipeline::site::Site;
-use crate::policy::Level;
+use crate::policy::{Level, Window};
 use crate::waiting_room::Limit;
 
 mod metrics;
@@ -91,17 +91,31 @@ pub fn status(edge: &Edge) -> Value {
 }
 
 fn origin_status(origin: &Origin, now: crate::clock::Now) -> Value {
-    let ((set, never), _) =
-        origin.ladder(now, |l| (l.overrides(now).cloned().collect::<Vec<_>>(), l.check_never_passed()));
     let f = origin.figures();
+    origin.look(|ladder| {
+        let pressure = ladder.pressure();
+        json!({
+            "name": origin.name,
+            "level": ladder.level(now),
+            "level_automatic": ladder.automatic(),
+            "level_dry_run": ladder.is_dry_run(),
+            "pressure": pressure.value(),
+            "pressure_leading": pressure.leading().name(),
+            "allowance": ladder.allowance(now),
+            "next_scheduled": ladder.next_window(now).map(window),
+            "overrides": ladder.overrides(now).collect::<Vec<_>>(),
+            "health_check_never_passed": ladder.check_never_passed(),
+            "in_flight": f.in_flight, "in_flight_peak": f.in_flight_peak, "limit": f.limit,
+            "queued": f.queued, "streams": f.streams,
+            "answers": f.reached, "unreached": f.unreached,
+        })
+    })
+}
+
+fn window(window: &Window) -> Value {
     json!({
-        "name": origin.name,
-        "level": origin.level(),
-        "overrides": set,
-        "health_check_never_passed": never,
-        "in_flight": f.in_flight, "in_flight_peak": f.in_flight_peak, "limit": f.limit,
-        "queued": f.queued, "streams": f.streams,
-        "answers": f.reached, "unreached": f.unreached,
+        "at_least": window.at_least,
+        "from_unix_ms": window.from_unix_ms, "until_unix_ms": window.until_unix_ms,
     })
 }
 

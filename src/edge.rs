@@ -111,6 +111,7 @@ impl Edge {
         let seed = store::random_seed()?;
         let site = Arc::new(Site::bind(policy, None, Parts { clock, telemetry, snapshot, rooms, seed }));
         overrides::restore(&site, clock.now());
+        keepers::warn_of_past_windows(&site.policy, clock.now());
         let (stop, shutdown) = watch::channel(false);
         let addresses = Addresses::default();
         for (server, error) in addresses.refresh(servers(&site.policy)).await {

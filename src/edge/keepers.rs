@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Edge, EdgeError, servers};
-use crate::clock::{Clock, Mono};
+use crate::clock::{Clock, Mono, Now};
 use crate::front::tls;
 use crate::keys::Keys;
 use crate::pipeline::origin::Origin;
@@ -165,6 +165,14 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
             room.set_paused(site.is_held(room, false));
         }
         asked.retain(|name, _| site.origins().iter().any(|o| &o.name == name));
+    }
+}
+
+/// A schedule of last week's sale is a schedule that somebody forgot.
+pub(super) fn warn_of_past_windows(policy: &Policy, now: Now) {
+    let past = policy.level.past_windows(now.unix_ms).count();
+    if past > 0 {
+        tracing::warn!(past, "windows of level.schedule are over; `seawall check` says which");
     }
 }
 

@@ -121,6 +121,11 @@ impl Origin {
         (answer, change)
     }
 
+    /// Looks at the ladder, and moves nothing.
+    pub fn look<T>(&self, at: impl FnOnce(&Ladder) -> T) -> T {
+        at(&self.ladder.lock())
+    }
+
     /// The share of its usual traffic that the origin may have, 0.1 to 1.0: less than all while it is
     /// out of reach and on the way back.
     pub fn set_allowance(&self, share: f64) {

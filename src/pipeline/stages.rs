@@ -12,7 +12,7 @@ use super::passage::{CopyUse, Passage};
 use super::reason::Reason;
 use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
-use crate::cache::entry::{Precondition, State};
+use crate::cache::entry::{Entry, Precondition, State};
 use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
@@ -21,6 +21,8 @@ use crate::policy::{Level, Mode, Policy, RateKey, Route};
 use crate::rate_limit::Verdict;
 use crate::route;
 
+/// Times as long as otherwise a copy is served while a new one is fetched, from `elevated` on.
+const STALE_STRETCH: u32 = 2;
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
@@ -137,7 +139,7 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     let mut bytes = Vec::with_capacity(128);
     key::write(&mut bytes, view, rules, Encodings::of(view));
     let held = site.store.get(&bytes);
-    let found = held.as_ref().map(|entry| entry.state(now.mono));
+    let found = held.as_ref().map(|entry| state(entry, passage.level, now));
     let allowed = held.as_ref().is_some_and(|entry| entry.may_answer(lookup));
     let any_age = matches!(passage.mode, Mode::Stale | Mode::Newest | Mode::Snapshot);
     let part = matches!(lookup, Lookup::Bypass(_));
@@ -169,7 +171,7 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
         }
         return None;
     };
-    let state = entry.state(now.mono);
+    let state = state(&entry, passage.level, now);
     if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
         passage.copy.key = Some(bytes.into());
     }
@@ -182,6 +184,13 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     };
     let answer = Answer { reason, content, fields: Fields::new() };
     Some(Flow::Respond(answer.with("age", age).with("cache-status", status.to_compact_string())))
+}
+
+/// Of what use a copy is. From `elevated` on it answers for longer while a new one is fetched: an
+/// origin under pressure may take its time with it.
+fn state(entry: &Entry, level: Level, now: Now) -> State {
+    let stretch = if level >= Level::Elevated { STALE_STRETCH } else { 1 };
+    entry.state_within(now.mono, entry.terms().stale_while_revalidate.saturating_mul(stretch))
 }
 
 /// Whether there is a place at the origin.

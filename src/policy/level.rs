@@ -94,6 +94,13 @@ pub struct Window {
     pub origin: Option<String>,
 }
 
+impl LevelPolicy {
+    /// Windows that have ended: nothing asks for them any more.
+    pub fn past_windows(&self, unix_ms: u64) -> impl Iterator<Item = &Window> {
+        self.schedule.iter().filter(move |window| window.until_unix_ms <= unix_ms)
+    }
+}
+
 impl Default for LevelPolicy {
     fn default() -> Self {
         let step = |enter, enter_for, leave, leave_for| Step {
@@ -110,6 +117,19 @@ impl Default for LevelPolicy {
             ramp: Duration::from_secs(5),
             schedule: Vec::new(),
             dry_run: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_is_shed_from_elevated_on_and_nothing_else_ever() {
+        for level in Level::ALL {
+            assert_eq!(level.sheds(Class::Bulk), level != Level::Normal);
+            assert!(!level.sheds(Class::Normal) && !level.sheds(Class::Critical));
         }
     }
 }
