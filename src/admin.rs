@@ -81,12 +81,22 @@ pub fn status(edge: &Edge) -> Value {
         "uptime_seconds": now.mono.as_nanos() / 1_000_000_000,
         "listen": edge.addresses(),
         "connections": edge.connections.len(),
+        "edge": edge_status(&site),
         "requests": requests,
         "origins": site.origins().iter().map(|o| origin_status(o, now)).collect::<Vec<_>>(),
         "waiting_rooms": site.rooms().iter().map(|r| room(r)).collect::<Vec<_>>(),
         "cache": { "entries": cache.entries, "bytes": cache.bytes, "bytes_max": cache.bytes_max,
                    "fills_in_flight": edge.door.fills.len() },
         "access_log_lost": site.telemetry.access.as_ref().map_or(0, |log| log.lost().get()),
+    })
+}
+
+fn edge_status(site: &Site) -> Value {
+    let vitals = site.condition.vitals();
+    json!({
+        "strain": site.condition.strain().name(),
+        "connections": vitals.connections, "memory": vitals.memory, "cpu": vitals.cpu,
+        "lag_seconds": vitals.lag.as_secs_f64(), "resident_bytes": vitals.resident,
     })
 }
 

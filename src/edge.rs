@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 mod keepers;
 pub mod overrides;
 mod reload;
+mod vitals;
 
 use keepers::RoomKeeper;
 pub(crate) use keepers::log_change;
@@ -151,6 +152,7 @@ impl Edge {
         }
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tasks.push(tokio::spawn(crate::admin::serve(admin, self.clone())));
+        tasks.push(tokio::spawn(vitals::keep_vitals(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_levels(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_addresses(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_certificates(self.clone())));

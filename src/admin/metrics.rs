@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::limited_by;
 use crate::edge::Edge;
+use crate::overload::Strain;
 use crate::policy::Level;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -56,6 +57,11 @@ struct LedBy {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Strained {
+    strain: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitedBy {
     room: String,
     by: &'static str,
@@ -77,6 +83,7 @@ fn registry(edge: &Edge) -> Registry {
     registry.register_with_unit("uptime", "Since the process began", Unit::Seconds, uptime);
     origins(edge, &mut registry);
     ladders(edge, &mut registry);
+    strain(edge, &mut registry);
     rooms(edge, &mut registry);
     registry
 }
@@ -140,6 +147,24 @@ fn ladders(edge: &Edge, registry: &mut Registry) {
     registry.register("origin_allowance", "Share of its traffic that the origin may have", allowances);
     let about = "When the next window of the schedule opens, since 1970";
     registry.register_with_unit("level_schedule_next", about, Unit::Seconds, next);
+}
+
+fn strain(edge: &Edge, registry: &mut Registry) {
+    let site = edge.door.site.load();
+    let vitals = site.condition.vitals();
+    let strains = Family::<Strained, Gauge<u64, AtomicU64>>::default();
+    for strain in Strain::ALL {
+        let now = site.condition.strain() == strain;
+        strains.get_or_create(&Strained { strain: strain.name() }).set(u64::from(now));
+    }
+    registry.register("edge_strain", "1 for how short the edge itself is", strains);
+    registry.register("edge_cpu", "Share of its threads' time that the edge takes", ConstGauge::new(vitals.cpu));
+    let memory = ConstGauge::new(vitals.memory);
+    registry.register("edge_memory", "Share of its memory that the edge takes beside the cache", memory);
+    let resident = ConstGauge::new(vitals.resident);
+    registry.register_with_unit("edge_resident", "Memory resident", Unit::Bytes, resident);
+    let lag = ConstGauge::new(vitals.lag.as_secs_f64());
+    registry.register_with_unit("edge_lag", "How late tasks run", Unit::Seconds, lag);
 }
 
 fn rooms(edge: &Edge, registry: &mut Registry) {

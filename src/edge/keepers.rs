@@ -13,6 +13,7 @@ use super::{Edge, EdgeError, servers};
 use crate::clock::{Clock, Mono, Now};
 use crate::front::tls;
 use crate::keys::Keys;
+use crate::level::Signals;
 use crate::pipeline::origin::Origin;
 use crate::pipeline::room::Room;
 use crate::policy::{self, Policy};
@@ -145,7 +146,8 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
         let site = edge.door.site.load_full();
         let now = edge.clock.now();
         for (origin, rules) in site.origins().iter().zip(&site.policy.origins) {
-            let signals = origin.signals(now.mono);
+            let own = site.condition.vitals();
+            let signals = Signals { cpu: own.cpu, memory: own.memory, loop_lag: own.lag, ..origin.signals(now.mono) };
             let every = rules.health.as_ref().map_or(PROBE_EVERY, |health| health.every);
             let ((wants, every), change) = origin.ladder(now, |l| {
                 l.learn(&signals, now.mono);

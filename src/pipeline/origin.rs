@@ -20,6 +20,10 @@ use crate::clock::{Clock, Mono, Now};
 use crate::level::{Change, Contact, Ladder, Signals};
 use crate::policy::{self, Level, LevelPolicy};
 
+/// How long one refusal speaks for those who come after it. Short enough that the line does not run
+/// dry meanwhile: it holds a few times as many as are in flight.
+const IN_VAIN: Duration = Duration::from_millis(5);
+
 /// The state of `[origin.NAME]`; outlives the policy that named it.
 #[derive(Debug)]
 pub struct Origin {
@@ -31,6 +35,8 @@ pub struct Origin {
     level: AtomicU8,
     /// An `f64`'s bits; see [`Origin::set_allowance`].
     allowance: AtomicU64,
+    /// When someone was last refused a place, in nanoseconds of the monotonic clock.
+    refused: AtomicU64,
     contacts_good: AtomicU64,
     contacts_bad: AtomicU64,
 }
@@ -64,6 +70,7 @@ impl Origin {
             ladder: Mutex::new(ladder),
             level: AtomicU8::new(Level::Normal as u8),
             allowance: AtomicU64::new(1.0_f64.to_bits()),
+            refused: AtomicU64::new(0),
             contacts_good: AtomicU64::new(0),
             contacts_bad: AtomicU64::new(0),
         }
@@ -86,8 +93,17 @@ impl Origin {
         match admit {
             Admit::Granted => Admitted::Now(Permit { origin: self.clone(), kind: Held::Place }),
             Admit::Queued(id, deadline) => Admitted::Queued(Turn { origin: self.clone(), id, deadline, over: false }),
-            Admit::Refused(reason) => Admitted::Refused(reason, self.retry_after(now)),
+            Admit::Refused(reason) => {
+                self.refused.store(now.as_nanos(), Ordering::Relaxed);
+                Admitted::Refused(reason, self.retry_after(now))
+            }
         }
+    }
+
+    /// Whether someone was refused a place just now: to ask again at once would be in vain.
+    pub fn refuses(&self, now: Mono) -> bool {
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused > 0 && now.since(Mono::from_nanos(refused)) < IN_VAIN
     }
 
     /// When one who was refused should come back.

@@ -10,6 +10,7 @@ use super::origin::Origin;
 use super::room::Room;
 use crate::cache::store::Store;
 use crate::clock::Clock;
+use crate::overload::Condition;
 use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::rate_limit::Limit;
 use crate::snapshot::Snapshot;
@@ -24,6 +25,8 @@ pub struct Site {
     pub store: Arc<Store>,
     pub snapshot: Option<Snapshot>,
     pub telemetry: Arc<Telemetry>,
+    /// How the edge itself does.
+    pub condition: Arc<Condition>,
     origins: Vec<Arc<Origin>>,
     limits: Vec<Arc<Limit>>,
     rooms: Vec<Arc<Room>>,
@@ -70,7 +73,8 @@ impl Site {
             _ => Arc::new(Store::new(policy.cache_memory)),
         };
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
-        Self { policy, clock, pages, store, snapshot, telemetry, origins, limits, rooms, seed }
+        let condition = before.map_or_else(Arc::default, |b| b.condition.clone());
+        Self { policy, clock, pages, store, snapshot, telemetry, condition, origins, limits, rooms, seed }
     }
 
     /// The parts that the next site takes over as they are.

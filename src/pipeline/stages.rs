@@ -17,12 +17,14 @@ use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
-use crate::policy::{Level, Mode, Policy, RateKey, Route};
+use crate::policy::{Class, Level, Mode, Policy, RateKey, Route};
 use crate::rate_limit::Verdict;
 use crate::route;
 
 /// Times as long as otherwise a copy is served while a new one is fetched, from `elevated` on.
 const STALE_STRETCH: u32 = 2;
+/// When to come back to an edge that is short.
+const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
@@ -40,7 +42,30 @@ pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     if too_large {
         return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
     }
+    if passage.site.condition.strain().refuses(class(passage)) {
+        let seconds = passage.spread(RETRY_AFTER_BUSY);
+        return Flow::Respond(
+            refusal(passage, view, Reason::EdgeBusy).with("retry-after", seconds.to_compact_string()),
+        );
+    }
     Flow::Continue
+}
+
+/// How much a request matters: the same for all until routes have a priority.
+fn class(_: &Passage) -> Class {
+    Class::default()
+}
+
+/// While the edge itself is short, the answer to one who would ask the origin for a place at a moment
+/// when it sends others away: the same as there, without the way to it. A copy answers if there is
+/// one.
+pub fn in_vain(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Answer> {
+    if !passage.site.condition.strain().refuses_in_vain(class(passage)) || !passage.origin().refuses(now.mono) {
+        return None;
+    }
+    passage.format = format(passage.route(), view);
+    passage.copy.key = None;
+    Some(passage.fall_back(Reason::EdgeBusy, RETRY_AFTER_BUSY, now))
 }
 
 /// At which level it is served, and what the route does at it. `refuse` answers at once; every
