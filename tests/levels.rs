@@ -125,4 +125,6 @@ fn where_connections_are_short_one_who_is_sent_away_gives_theirs_up() {
     let served = others[0].get("/", "");
     assert_eq!(served.status, 200);
     assert_ne!(served.field("connection"), Some("close"), "who is served keeps theirs");
+    others.push(edge.connect());
+    eventually("an idle one has gone", || edge.status()["connections"].as_u64() < Some(8));
 }

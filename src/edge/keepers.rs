@@ -28,6 +28,8 @@ const ROOM_TICK: Duration = Duration::from_millis(100);
 const LEVEL_TICK: Duration = Duration::from_millis(100);
 /// How often an origin without a health check of its own is asked at most.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Probes of one origin under way at once: an origin that is slow to answer is not asked faster.
+const PROBES_MAX: usize = 8;
 /// How often certificates' files are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 
@@ -135,12 +137,20 @@ async fn keep_room(room: Arc<Room>, mut file: RoomFile, clock: Clock, mut stop: 
     }
 }
 
+/// What is remembered of an origin's probes.
+#[derive(Default)]
+struct Asked {
+    last: Mono,
+    /// Held by each probe that is under way.
+    open: Arc<()>,
+}
+
 /// Moves the levels, and asks the origins that the ladder wants to hear of.
 pub(super) async fn keep_levels(edge: Arc<Edge>) {
     let prober = Arc::new(Prober::default());
     let mut tick = tokio::time::interval(LEVEL_TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut asked: HashMap<String, Mono> = HashMap::new();
+    let mut asked: HashMap<String, Asked> = HashMap::new();
     loop {
         tick.tick().await;
         let site = edge.door.site.load_full();
@@ -156,11 +166,12 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
             if let Some(change) = change {
                 log_change(&origin.name, &change);
             }
-            let last = asked.get(&origin.name).copied().unwrap_or_default();
+            let asked = asked.entry(origin.name.clone()).or_default();
             // A tick comes a little early or late; half of one is no reason to skip a whole one.
-            if wants && now.mono.since(last) + LEVEL_TICK / 2 >= every {
-                asked.insert(origin.name.clone(), now.mono);
-                tokio::spawn(ask(edge.clone(), prober.clone(), origin.clone(), rules.clone()));
+            let due = now.mono.since(asked.last) + LEVEL_TICK / 2 >= every;
+            if wants && due && Arc::strong_count(&asked.open) <= PROBES_MAX {
+                asked.last = now.mono;
+                tokio::spawn(ask(edge.clone(), prober.clone(), origin.clone(), rules.clone(), asked.open.clone()));
             }
         }
         for room in site.rooms() {
@@ -178,7 +189,7 @@ pub(super) fn warn_of_past_windows(policy: &Policy, now: Now) {
     }
 }
 
-async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: policy::Origin) {
+async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: policy::Origin, _open: Arc<()>) {
     let outcome = prober.ask(&edge.door.addresses, &rules).await;
     let now = edge.clock.now();
     let (never_passed, change) = origin.ladder(now, |l| {
