@@ -1,7 +1,7 @@
 //! The ladder: at which level an origin is served.
 //!
-//! The automatic level follows [`pressure`] up and down the [`steps`], and is `static` while the
-//! origin is out of [`reach`]; after that its traffic is let back bit by bit. The [`schedule`] and
+//! The automatic level follows `pressure` up and down the `steps`, and is `static` while the
+//! origin is out of `reach`; after that its traffic is let back bit by bit. The `schedule` and
 //! people add floors (never better than this); people may also pin it (exactly this). The level is
 //! the worst of the automatic one and the floors; a pin alone can hold it better. What people set
 //! expires, and outlives a restart as [`Override`]s.
