@@ -25,7 +25,7 @@ use crate::pipeline::origin::Origin;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::room::Room;
 use crate::pipeline::site::Site;
-use crate::policy::Level;
+use crate::policy::{Level, Window};
 use crate::waiting_room::Limit;
 
 mod metrics;
@@ -82,6 +82,7 @@ pub fn status(edge: &Edge) -> Value {
         "uptime_seconds": now.mono.as_nanos() / 1_000_000_000,
         "listen": edge.addresses(),
         "connections": edge.connections.len(),
+        "edge": edge_status(&site),
         "requests": requests,
         "origins": site.origins().iter().map(|o| origin_status(o, now)).collect::<Vec<_>>(),
         "waiting_rooms": site.rooms().iter().map(|r| room(r)).collect::<Vec<_>>(),
@@ -91,21 +92,38 @@ pub fn status(edge: &Edge) -> Value {
     })
 }
 
+fn edge_status(site: &Site) -> Value {
+    let vitals = site.condition.vitals();
+    json!({
+        "strain": site.condition.strain().name(),
+        "connections": vitals.connections, "memory": vitals.memory, "cpu": vitals.cpu,
+        "lag_seconds": vitals.lag.as_secs_f64(), "resident_bytes": vitals.resident,
+    })
+}
+
 fn origin_status(origin: &Origin, now: crate::clock::Now) -> Value {
-    let ((set, never), _) =
-        origin.ladder(now, |l| (l.overrides(now).cloned().collect::<Vec<_>>(), l.check_never_passed()));
     let f = origin.figures();
     let (retries, retries_denied) = origin.servers.retries();
-    json!({
-        "name": origin.name,
-        "level": origin.level(),
-        "overrides": set,
-        "health_check_never_passed": never,
-        "in_flight": f.in_flight, "in_flight_peak": f.in_flight_peak, "limit": f.limit,
-        "queued": f.queued, "streams": f.streams,
-        "answers": f.reached, "unreached": f.unreached,
-        "retries": retries, "retries_denied": retries_denied,
-        "servers": origin.servers.status(now.mono).iter().map(server).collect::<Vec<_>>(),
+    let servers: Vec<_> = origin.servers.status(now.mono).iter().map(server).collect();
+    origin.look(|ladder| {
+        let pressure = ladder.pressure();
+        json!({
+            "name": origin.name,
+            "level": ladder.level(now),
+            "level_automatic": ladder.automatic(),
+            "level_dry_run": ladder.is_dry_run(),
+            "pressure": pressure.value(),
+            "pressure_leading": pressure.leading().name(),
+            "allowance": ladder.allowance(now),
+            "next_scheduled": ladder.next_window(now).map(window),
+            "overrides": ladder.overrides(now).collect::<Vec<_>>(),
+            "health_check_never_passed": ladder.check_never_passed(),
+            "in_flight": f.in_flight, "in_flight_peak": f.in_flight_peak, "limit": f.limit,
+            "queued": f.queued, "streams": f.streams,
+            "answers": f.reached, "unreached": f.unreached,
+            "retries": retries, "retries_denied": retries_denied,
+            "servers": servers,
+        })
     })
 }
 
@@ -116,6 +134,13 @@ fn server(server: &balance::Status) -> Value {
         "state": server.standing.name(),
         "share_percent": server.standing.percent(),
         "back_in_seconds": server.standing.left().map(|left| left.as_secs()),
+    })
+}
+
+fn window(window: &Window) -> Value {
+    json!({
+        "at_least": window.at_least,
+        "from_unix_ms": window.from_unix_ms, "until_unix_ms": window.until_unix_ms,
     })
 }
 

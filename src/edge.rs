@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 mod keepers;
 pub mod overrides;
 mod reload;
+mod vitals;
 
 use keepers::RoomKeeper;
 pub(crate) use keepers::log_change;
@@ -113,6 +114,7 @@ impl Edge {
         let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
         let site = Arc::new(Site::bind(policy, None, parts));
         overrides::restore(&site, clock.now());
+        keepers::warn_of_past_windows(&site.policy, clock.now());
         let (stop, shutdown) = watch::channel(false);
         let addresses = Addresses::default();
         for (server, error) in addresses.refresh(servers(&site.policy)).await {
@@ -152,6 +154,7 @@ impl Edge {
         }
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tasks.push(tokio::spawn(crate::admin::serve(admin, self.clone())));
+        tasks.push(tokio::spawn(vitals::keep_vitals(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_levels(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_addresses(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_certificates(self.clone())));

@@ -44,6 +44,7 @@ pub mod edge;
 pub mod front;
 pub mod keys;
 pub mod level;
+pub mod overload;
 pub mod pipeline;
 pub mod policy;
 pub mod priority;

@@ -94,6 +94,9 @@ pub fn decide(site: &Arc<Site>, view: &View<'_>, id: RequestId, now: Now) -> (Pa
             return (passage, Outcome::Answer(answer));
         }
     }
+    if let Some(answer) = stages::in_vain(&mut passage, view, now) {
+        return (passage, Outcome::Answer(answer));
+    }
     passage.cohort = cohort::of(&passage, view, now);
     passage.format = if passage.route().answers_json { Format::Json } else { Format::asked(view) };
     (passage, Outcome::Origin)

@@ -9,6 +9,7 @@ mod clients;
 mod concurrency;
 pub mod diagnose;
 pub mod file;
+mod level;
 mod priority;
 mod rate_limit;
 mod server;
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 
 pub use clients::Clients;
 pub use concurrency::{Concurrency, Limit, Patience, Queue};
+pub use level::{Level, LevelPolicy, Step, Threshold, Window};
 pub use priority::Priority;
 pub use rate_limit::{Plan, Plans, RateKey, RateLimit, client_net};
 pub use server::Server;
@@ -217,45 +219,6 @@ pub struct Cache {
     pub ignore_query: Vec<String>,
     /// Bytes.
     pub max_object: usize,
-}
-
-/// `[level]`.
-#[derive(Clone, Debug)]
-pub struct LevelPolicy {
-    /// Field that tells the origin the level with every request.
-    pub header: Option<String>,
-    /// `static.enter.unreachable`: the origin not reached for so long.
-    pub unreachable: Duration,
-    /// `static.leave.probes`: good probes in a row, and then
-    pub probes: u32,
-    /// `static.leave.for`: still good for so long.
-    pub probes_for: Duration,
-}
-
-/// The four levels of service, from all to the least.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    #[default]
-    Normal,
-    Elevated,
-    Degraded,
-    Static,
-}
-
-impl Level {
-    /// From the best to the worst.
-    pub const ALL: [Self; 4] = [Self::Normal, Self::Elevated, Self::Degraded, Self::Static];
-
-    /// As the policy writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Elevated => "elevated",
-            Self::Degraded => "degraded",
-            Self::Static => "static",
-        }
-    }
 }
 
 /// How much a request matters: who goes first when not everyone can.

@@ -327,6 +327,79 @@ fn a_level_without_the_means() {
 }
 
 #[test]
+fn a_ladder_whose_steps_make_no_sense() {
+    broken(
+        "[level.elevated]\nleave = { pressure = 0.7 }\n",
+        (2, 9, "`level.elevated.leave`", "must be below enter.pressure: entered at 0.7, left below 0.7"),
+    );
+    broken(
+        "[level.elevated]\nenter = { pressure = 0.3 }\n",
+        (2, 9, "`level.elevated.enter`", "leave = { pressure = 0.18 }"),
+    );
+    broken(
+        "[level.elevated]\nenter = { pressure = 1.2 }\n",
+        (1, 1, "`degraded` is entered at 1, before `elevated` at 1.2", "the wrong way round"),
+    );
+    broken("[level.elevated]\nenter = { pressure = 70 }\n", (2, 22, "`level.elevated.enter.pressure`", "0.05 to 1.5"));
+    broken("[level.elevated]\nenter = { for = 1 }\n", (2, 17, "`level.elevated.enter.for`", "\"1s\""));
+    broken("[level.elevated]\nenter = { unreachable = \"1s\" }\n", (2, 11, "unknown key `unreachable`", "pressure"));
+    broken(
+        "[level.static]\nenter = { unreachable = \"5s\", for = \"1s\" }\n",
+        (2, 37, "`level.static.enter.for`", "add: pressure"),
+    );
+    broken("[level]\ndry_run = \"yes\"\n", (2, 11, "`level.dry_run`", "true or false"));
+}
+
+#[test]
+fn a_schedule_that_nobody_could_keep() {
+    let window = |lines: &str| format!("[[level.schedule]]\nat_least = \"elevated\"\n{lines}\n");
+    const UNTIL: &str = "until = 2026-11-27T11:00:00+01:00";
+    let from = |moment: &str| window(&format!("from = {moment}\n{UNTIL}"));
+    broken(&from("2026-11-27T09:55:00"), (3, 8, "`level.schedule.from`", "2026-11-27T09:55:00+01:00 for one hour"));
+    broken(&from("2026-11-27"), (3, 8, "`level.schedule.from`", "2026-11-27T09:55:00+01:00"));
+    broken(&from("\"2026-11-27T09:55:00Z\""), (3, 8, "`level.schedule.from`", "without quotes"));
+    broken(&from("\"tomorrow\""), (3, 8, "`level.schedule.from`", "found a string"));
+    broken(&from("2026-11-27T11:00:00+01:00"), (4, 9, "`level.schedule.until`", "ends before it begins"));
+    broken(&window(UNTIL), (1, 1, "`level.schedule.from` is missing", "from = 2026-11-27"));
+    let whole = format!("from = 2026-11-27T09:55:00+01:00\n{UNTIL}\n");
+    broken(&window(&format!("{whole}origin = \"shopp\"")), (5, 10, "there is no [origin.shopp]", "\"shop\""));
+    broken(
+        &window(&whole).replace("elevated", "elevate"),
+        (2, 12, "`level.schedule.at_least`", "did you mean \"elevated\"?"),
+    );
+    broken(&window(&whole).replace("elevated", "normal"), (2, 12, "`level.schedule.at_least`", "\"static\""));
+    broken(
+        &window(&whole).replace("[[level.schedule]]", "[level.schedule]"),
+        (1, 1, "a list of tables", "[[level.sch"),
+    );
+}
+
+#[test]
+fn a_window_that_is_over_is_warned_of_when_it_is() {
+    let text = format!(
+        "{HEAD}{SHOP}[[level.schedule]]\nat_least = \"elevated\"\nfrom = 1970-01-01T00:00:01Z\n\
+         until = 1970-01-01T00:00:10Z\n"
+    );
+    let loaded = file::parse(&text, Path::new("/nowhere"));
+    assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    assert!(file::over(&loaded.ends, 9_999).is_empty());
+    let warned = file::over(&loaded.ends, 10_000);
+    assert_eq!((warned.len(), warned[0].severity), (1, Severity::Warning));
+    assert!(warned[0].message.contains("is over"));
+}
+
+#[test]
+fn actions_that_a_dry_run_never_brings() {
+    let routes = "[[route]]\nname = \"pages\"\nat.elevated = \"refuse\"\n";
+    let nothing = "nothing brings the levels at which `pages` would act";
+    warned(&format!("[level]\ndry_run = true\n{routes}"), (2, 11, nothing, "seawall level pin"));
+    let window =
+        "[[level.schedule]]\nat_least = \"elevated\"\nfrom = 2026-11-27T09:55:00Z\nuntil = 2026-11-27T11:00:00Z\n";
+    let fine = findings(&format!("{HEAD}{SHOP}[level]\ndry_run = true\n{window}{routes}"));
+    assert!(fine.diagnostics.is_empty(), "{fine}");
+}
+
+#[test]
 fn a_name_that_is_not_there() {
     let room = "[waiting_room.launch]\ncapacity = 5\n[[route]]\nwaiting_room = \"launch\"\n[[route]]\npath = \"/x\"\n";
     let text = "[waiting_room.launch]\ncapacity = 5\n[[route]]\npath = \"/x\"\nwaiting_room = \"lunch\"\n[[route]]\nwaiting_room = \"launch\"\n";

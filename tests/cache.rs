@@ -273,7 +273,7 @@ fn an_origin_that_dies_under_load_is_not_missed_where_there_is_a_copy() {
     assert_eq!(edge.get("/shown/", "").text(), "snapshot of shown/index.html");
     assert_eq!(edge.get("/none/page.html", "").status, 503);
     nginx.start_again();
-    eventually("the level is normal again", || edge.level() == "normal");
+    eventually("it is on its way back", || edge.level() == "degraded");
     more(50);
     eventually("the origin is asked again", || edge.get("/shown/", "").text() == "live shown/index.html");
     stop.store(true, Ordering::SeqCst);

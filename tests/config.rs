@@ -62,7 +62,7 @@ fn the_smallest_policy_has_the_defaults_that_protect() {
     assert_eq!((caches[0].ttl, caches[0].stale_if_error, cache_memory), (Ttl::Origin, seconds(86400), 512 << 20));
     assert!(routes[0].cache.is_some() && routes[0].waiting_room.is_none());
     assert_eq!(routes[0].mode, [Mode::Pass, Mode::Pass, Mode::Pass, Mode::Newest]);
-    assert_eq!((level.unreachable, level.probes, level.probes_for), (seconds(5), 20, seconds(30)));
+    assert_eq!((level.unreachable, level.probes, level.ramp), (seconds(5), 20, seconds(5)));
     assert_eq!(level.header.as_deref(), Some("Seawall-Level"));
     assert_eq!((log.format, log.access), (LogFormat::Json, AccessLog::Stdout));
 }

@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::limited_by;
 use crate::edge::Edge;
+use crate::overload::Strain;
 use crate::policy::{Level, RateLimitId};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -62,6 +63,17 @@ struct AtLevel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LedBy {
+    origin: String,
+    signal: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Strained {
+    strain: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitedBy {
     room: String,
     by: &'static str,
@@ -84,6 +96,8 @@ fn registry(edge: &Edge) -> Registry {
     origins(edge, &mut registry);
     servers(edge, &mut registry);
     rate_limits(edge, &mut registry);
+    ladders(edge, &mut registry);
+    strain(edge, &mut registry);
     rooms(edge, &mut registry);
     registry
 }
@@ -93,7 +107,6 @@ fn origins(edge: &Edge, registry: &mut Registry) {
     let site = edge.door.site.load();
     let (flight, peak, limit) = (Gauges::default(), Gauges::default(), Gauges::default());
     let (queued, streams) = (Gauges::default(), Gauges::default());
-    let levels = Family::<AtLevel, Gauge<u64, AtomicU64>>::default();
     for origin in site.origins() {
         let of = Of { origin: origin.name.clone() };
         let f = origin.figures();
@@ -107,17 +120,65 @@ fn origins(edge: &Edge, registry: &mut Registry) {
         for (gauges, value) in values {
             gauges.get_or_create(&of).set(value as u64);
         }
-        for level in Level::ALL {
-            let at = AtLevel { origin: origin.name.clone(), level: level.name() };
-            levels.get_or_create(&at).set(u64::from(origin.level() == level));
-        }
     }
     registry.register("origin_in_flight", "Requests at the origin now", flight);
     registry.register("origin_in_flight_peak", "Most requests at the origin at once so far", peak);
     registry.register("origin_limit", "Requests at the origin at most", limit);
     registry.register("origin_queued", "Requests that wait for a place at the origin", queued);
     registry.register("origin_streams", "Upgrades and event streams open", streams);
-    registry.register("origin_level", "1 for the level that the origin is served at", levels);
+}
+
+fn ladders(edge: &Edge, registry: &mut Registry) {
+    type Levels = Family<AtLevel, Gauge<u64, AtomicU64>>;
+    type Shares = Family<Of, Gauge<f64, AtomicU64>>;
+    let site = edge.door.site.load();
+    let now = edge.clock.now();
+    let (served, automatic) = (Levels::default(), Levels::default());
+    let (pressures, allowances, next) = (Shares::default(), Shares::default(), Shares::default());
+    let leading = Family::<LedBy, Gauge<u64, AtomicU64>>::default();
+    for origin in site.origins() {
+        let of = Of { origin: origin.name.clone() };
+        origin.look(|ladder| {
+            for level in Level::ALL {
+                let at = AtLevel { origin: origin.name.clone(), level: level.name() };
+                automatic.get_or_create(&at).set(u64::from(ladder.automatic() == level));
+                served.get_or_create(&at).set(u64::from(ladder.level(now) == level));
+            }
+            let pressure = ladder.pressure();
+            pressures.get_or_create(&of).set(pressure.value());
+            let led = LedBy { origin: origin.name.clone(), signal: pressure.leading().name() };
+            leading.get_or_create(&led).set(1);
+            allowances.get_or_create(&of).set(ladder.allowance(now));
+            if let Some(window) = ladder.next_window(now) {
+                next.get_or_create(&of).set(window.from_unix_ms as f64 / 1000.0);
+            }
+        });
+    }
+    registry.register("origin_level", "1 for the level that the origin is served at", served);
+    registry.register("origin_level_automatic", "1 for the level that the origin's state asks for", automatic);
+    registry.register("pressure", "How near the origin is to its limit: 0 at rest, 1 at the limit", pressures);
+    registry.register("pressure_leading", "1 for the signal that leads the pressure", leading);
+    registry.register("origin_allowance", "Share of its traffic that the origin may have", allowances);
+    let about = "When the next window of the schedule opens, since 1970";
+    registry.register_with_unit("level_schedule_next", about, Unit::Seconds, next);
+}
+
+fn strain(edge: &Edge, registry: &mut Registry) {
+    let site = edge.door.site.load();
+    let vitals = site.condition.vitals();
+    let strains = Family::<Strained, Gauge<u64, AtomicU64>>::default();
+    for strain in Strain::ALL {
+        let now = site.condition.strain() == strain;
+        strains.get_or_create(&Strained { strain: strain.name() }).set(u64::from(now));
+    }
+    registry.register("edge_strain", "1 for how short the edge itself is", strains);
+    registry.register("edge_cpu", "Share of its threads' time that the edge takes", ConstGauge::new(vitals.cpu));
+    let memory = ConstGauge::new(vitals.memory);
+    registry.register("edge_memory", "Share of its memory that the edge takes beside the cache", memory);
+    let resident = ConstGauge::new(vitals.resident);
+    registry.register_with_unit("edge_resident", "Memory resident", Unit::Bytes, resident);
+    let lag = ConstGauge::new(vitals.lag.as_secs_f64());
+    registry.register_with_unit("edge_lag", "How late tasks run", Unit::Seconds, lag);
 }
 
 fn servers(edge: &Edge, registry: &mut Registry) {

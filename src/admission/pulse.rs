@@ -8,7 +8,7 @@ use crate::clock::Mono;
 /// Latencies looked at for the 95th percentile.
 const RECENT: usize = 128;
 /// How long errors are remembered.
-const ERROR_MEMORY: Duration = Duration::from_secs(5);
+const ERROR_MEMORY: Duration = Duration::from_secs(1);
 /// A route's usual latency is the mean of its last requests, about so many.
 const USUAL_MEMORY: f64 = 1000.0;
 /// How much the best is forgotten with each block of [`RECENT`].

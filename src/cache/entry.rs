@@ -132,12 +132,17 @@ impl Entry {
 
     /// Of what use it is at this moment.
     pub fn state(&self, now: Mono) -> State {
+        self.state_within(now, self.terms.stale_while_revalidate)
+    }
+
+    /// The same, with this time for stale-while-revalidate.
+    pub fn state_within(&self, now: Mono, stale_while_revalidate: Duration) -> State {
         let resident = now.since(self.stored);
         if resident < self.terms.fresh_for {
             return State::Fresh;
         }
         let stale_for = resident - self.terms.fresh_for;
-        if stale_for < self.terms.stale_while_revalidate {
+        if stale_for < stale_while_revalidate {
             State::StaleWhileRevalidate
         } else if stale_for < self.terms.stale_if_error {
             State::StaleIfError

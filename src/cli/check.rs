@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::clock::Clock;
 use crate::policy::diagnose::{Findings, Severity};
 use crate::policy::file::{self, LoadError, Loaded};
 use crate::policy::{LogFormat, Policy, Ttl};
@@ -27,8 +28,9 @@ pub fn run(args: Args) -> ExitCode {
         Ok(source) => source,
         Err(error) => return unreadable(&args, &error),
     };
-    let Loaded { policy, mut diagnostics, files } = file::parse(&source.text, file::base_of(&args.policy));
+    let Loaded { policy, mut diagnostics, files, ends } = file::parse(&source.text, file::base_of(&args.policy));
     diagnostics.extend(file::missing_files(&files));
+    diagnostics.extend(file::over(&ends, Clock::start().now().unix_ms));
     diagnostics.sort_by_key(|d| d.span.start);
     let findings = Findings { source, diagnostics };
     let good = policy.filter(|_| !findings.has_errors());

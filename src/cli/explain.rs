@@ -12,7 +12,7 @@ use crate::pipeline::STAGES;
 use crate::pipeline::own;
 use crate::pipeline::stages::Explained;
 use crate::pipeline::view::Scheme;
-use crate::policy::{Class, Clients, Level, Policy, file};
+use crate::policy::{Clients, Level, Policy, file};
 use crate::priority::classify;
 use crate::{route, store};
 

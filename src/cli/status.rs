@@ -36,27 +36,8 @@ fn render(status: &Value) -> String {
         humantime::format_duration(std::time::Duration::from_secs(number(status, "uptime_seconds"))),
         text(status, "version"),
     );
-    for origin in list(status, "origins") {
-        out.push_str(&format!(
-            "\norigin {}   level {}\n  in flight {} of {} (most so far {})   queued {}   streams {}   answers {}   unreached {}\n",
-            text(origin, "name"),
-            text(origin, "level"),
-            text(origin, "in_flight"),
-            text(origin, "limit"),
-            text(origin, "in_flight_peak"),
-            text(origin, "queued"),
-            text(origin, "streams"),
-            text(origin, "answers"),
-            text(origin, "unreached"),
-        ));
-        out.push_str(&servers(origin));
-        if text(origin, "health_check_never_passed") == "true" {
-            out.push_str("  its health check has never passed: is the path right? Until it does, it is not believed\n");
-        }
-        for set in list(origin, "overrides") {
-            out.push_str(&format!("  {}\n", override_line(set)));
-        }
-    }
+    out.extend(status.get("edge").map(edge_line));
+    list(status, "origins").for_each(|origin| out.push_str(&origin_lines(origin)));
     for room in list(status, "waiting_rooms") {
         out.push_str(&format!(
             "\nroom {}   inside {} of {}   waiting {}   limited by {}\n  admitted {}   no-shows {}   came back {}   told full {}   last wait {} s\n",
@@ -110,6 +91,72 @@ fn servers(origin: &Value) -> String {
         out.push_str(&format!("  {}   in flight {}   {state}\n", text(server, "server"), text(server, "in_flight")));
     }
     out
+}
+
+/// `edge easy   cpu 12 %   …`: how Seawall itself does.
+fn edge_line(edge: &Value) -> String {
+    let figure = |name| edge.get(name).and_then(Value::as_f64).unwrap_or_default();
+    format!(
+        "edge {}   cpu {:.0} %   memory {:.0} %   connections {:.0} %   lag {:.0} ms\n",
+        text(edge, "strain"),
+        figure("cpu") * 100.0,
+        figure("memory") * 100.0,
+        figure("connections") * 100.0,
+        figure("lag_seconds") * 1000.0,
+    )
+}
+
+fn origin_lines(origin: &Value) -> String {
+    let mut out = format!(
+        "\norigin {}   level {}{}\n  pressure {}\n  in flight {} of {} (most so far {})   queued {}   streams {}   answers {}   unreached {}\n",
+        text(origin, "name"),
+        text(origin, "level"),
+        aside(origin),
+        pressure(origin),
+        text(origin, "in_flight"),
+        text(origin, "limit"),
+        text(origin, "in_flight_peak"),
+        text(origin, "queued"),
+        text(origin, "streams"),
+        text(origin, "answers"),
+        text(origin, "unreached"),
+    );
+    out.push_str(&servers(origin));
+    if text(origin, "health_check_never_passed") == "true" {
+        out.push_str("  its health check has never passed: is the path right? Until it does, it is not believed\n");
+    }
+    if let Some(window) = origin.get("next_scheduled").filter(|window| window.is_object()) {
+        out.push_str(&format!("  scheduled: {}\n", window_line(window)));
+    }
+    for set in list(origin, "overrides") {
+        out.push_str(&format!("  {}\n", override_line(set)));
+    }
+    out
+}
+
+/// What the level would be by itself, where something else holds it.
+fn aside(origin: &Value) -> String {
+    match text(origin, "level_automatic") {
+        same if same == text(origin, "level") => String::new(),
+        automatic if text(origin, "level_dry_run") == "true" => format!("   (would be {automatic}: dry run)"),
+        automatic => format!("   (by itself {automatic})"),
+    }
+}
+
+/// `queue 1.30`; and how much of its traffic an origin gets that is on its way back.
+fn pressure(origin: &Value) -> String {
+    let figure = |name| origin.get(name).and_then(Value::as_f64).unwrap_or_default();
+    let pressure = format!("{} {:.2}", text(origin, "pressure_leading"), figure("pressure"));
+    match figure("allowance") {
+        all if all >= 1.0 => pressure,
+        share => format!("{pressure}   gets {:.0} % of its traffic", share * 100.0),
+    }
+}
+
+/// `at least elevated from 2026-… until 2026-…`.
+fn window_line(window: &Value) -> String {
+    let time = |name| crate::telemetry::access_log::time(number(window, name));
+    format!("at least {} from {} until {}", text(window, "at_least"), time("from_unix_ms"), time("until_unix_ms"))
 }
 
 /// `pinned at static by ops until 2026-…: payment provider down`.

@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Edge, EdgeError, servers};
-use crate::clock::{Clock, Mono};
+use crate::clock::{Clock, Mono, Now};
 use crate::front::tls;
 use crate::keys::Keys;
+use crate::level::Signals;
 use crate::pipeline::origin::Origin;
 use crate::pipeline::room::Room;
-use crate::policy::{self, Level, Policy};
+use crate::policy::{self, Policy};
 use crate::proxy::probe::Prober;
 use crate::proxy::resolve;
 use crate::store::{self, RoomFile};
@@ -25,8 +26,10 @@ use crate::waiting_room;
 const ROOM_TICK: Duration = Duration::from_millis(100);
 /// How often levels are looked at.
 const LEVEL_TICK: Duration = Duration::from_millis(100);
-/// How often an origin that is out of reach is asked.
+/// How often an origin without a health check of its own is asked at most.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Probes of one origin under way at once: an origin that is slow to answer is not asked faster.
+const PROBES_MAX: usize = 8;
 /// How often certificates' files are looked at.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 
@@ -134,29 +137,41 @@ async fn keep_room(room: Arc<Room>, mut file: RoomFile, clock: Clock, mut stop: 
     }
 }
 
+/// What is remembered of an origin's probes.
+#[derive(Default)]
+struct Asked {
+    last: Mono,
+    /// Held by each probe that is under way.
+    open: Arc<()>,
+}
+
 /// Moves the levels, and asks the origins that the ladder wants to hear of.
 pub(super) async fn keep_levels(edge: Arc<Edge>) {
     let prober = Arc::new(Prober::default());
     let mut tick = tokio::time::interval(LEVEL_TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut asked: HashMap<String, Mono> = HashMap::new();
+    let mut asked: HashMap<String, Asked> = HashMap::new();
     loop {
         tick.tick().await;
         let site = edge.door.site.load_full();
         let now = edge.clock.now();
         for (origin, rules) in site.origins().iter().zip(&site.policy.origins) {
-            let ((wants, level), change) = origin.ladder(now, |l| (l.wants_probe(), l.automatic()));
+            let own = site.condition.vitals();
+            let signals = Signals { cpu: own.cpu, memory: own.memory, loop_lag: own.lag, ..origin.signals(now.mono) };
+            let every = rules.health.as_ref().map_or(PROBE_EVERY, |health| health.every);
+            let ((wants, every), change) = origin.ladder(now, |l| {
+                l.learn(&signals, now.mono);
+                (l.wants_probe(), l.probe_interval(every))
+            });
             if let Some(change) = change {
                 log_change(&origin.name, &change);
             }
-            let every = match (&rules.health, level) {
-                (Some(health), Level::Normal) => health.every,
-                _ => PROBE_EVERY,
-            };
-            let last = asked.get(&origin.name).copied().unwrap_or_default();
-            if wants && now.mono.since(last) >= every {
-                asked.insert(origin.name.clone(), now.mono);
-                tokio::spawn(ask(edge.clone(), prober.clone(), origin.clone(), rules.clone()));
+            let asked = asked.entry(origin.name.clone()).or_default();
+            // A tick comes a little early or late; half of one is no reason to skip a whole one.
+            let due = now.mono.since(asked.last) + LEVEL_TICK / 2 >= every;
+            if wants && due && Arc::strong_count(&asked.open) <= PROBES_MAX {
+                asked.last = now.mono;
+                tokio::spawn(ask(edge.clone(), prober.clone(), origin.clone(), rules.clone(), asked.open.clone()));
             }
         }
         for room in site.rooms() {
@@ -166,7 +181,15 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
     }
 }
 
-async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: policy::Origin) {
+/// A schedule of last week's sale is a schedule that somebody forgot.
+pub(super) fn warn_of_past_windows(policy: &Policy, now: Now) {
+    let past = policy.level.past_windows(now.unix_ms).count();
+    if past > 0 {
+        tracing::warn!(past, "windows of level.schedule are over; `seawall check` says which");
+    }
+}
+
+async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: policy::Origin, _open: Arc<()>) {
     let outcome = prober.ask(&edge.door, &origin, rules).await;
     let now = edge.clock.now();
     let (never_passed, change) = origin.ladder(now, |l| {
@@ -184,6 +207,9 @@ async fn ask(edge: Arc<Edge>, prober: Arc<Prober>, origin: Arc<Origin>, rules: p
 /// A level moved: who, from, to, and why, with the numbers.
 pub(crate) fn log_change(origin: &str, change: &crate::level::Change) {
     let (from, to) = (change.from.name(), change.to.name());
+    if change.dry_run {
+        return tracing::warn!(origin, from, to, cause = %change.cause, "the level would have moved (level.dry_run)");
+    }
     tracing::warn!(origin, from, to, cause = %change.cause, "the level moved");
 }
 

@@ -47,7 +47,7 @@ pub fn restore(site: &Site, now: Now) {
 /// # Errors
 /// The disk's; what was set is in force nevertheless, until a restart.
 pub fn save(site: &Site, now: Now) -> io::Result<()> {
-    let of = |origin: &crate::pipeline::origin::Origin| origin.ladder(now, |l| l.overrides(now).cloned().collect()).0;
+    let of = |origin: &crate::pipeline::origin::Origin| origin.look(|l| l.overrides(now).cloned().collect());
     let kept: Kept = site.origins().iter().map(|o| (o.name.clone(), of(o))).collect();
     write_whole(&path(site), &serde_json::to_vec_pretty(&kept)?)
 }

@@ -26,6 +26,7 @@ use crate::pipeline::answer::{Answer, Content, Fields, Format};
 use crate::pipeline::client::identify;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
+use crate::pipeline::site::Site;
 use crate::pipeline::view::{BodyKind, Scheme, Version, View};
 use crate::pipeline::{Outcome, decide};
 use crate::proxy::{self, Door};
@@ -35,6 +36,8 @@ use crate::telemetry::Record;
 const GATHER: usize = 32 << 10;
 /// How long an idle connection is kept while there are too many.
 const IDLE_CROWDED: Duration = Duration::from_secs(1);
+/// How often an idle connection looks whether there are too many.
+const IDLE_LOOK: Duration = Duration::from_secs(10);
 /// How much, and for how long, is read from a client that was told to go, so that it reads why
 /// (RFC 9112 §9.6).
 const LINGER_BYTES: usize = 256 << 10;
@@ -60,6 +63,13 @@ pub(super) struct Keeping {
     armed: bool,
 }
 
+impl Keeping {
+    /// Whether so many are held, or memory is so short, that connections are given up sooner.
+    fn is_crowded(&self, site: &Site) -> bool {
+        self.counted.connections().crowded(&site.policy.edge) || site.condition.gives_up_connections()
+    }
+}
+
 /// What one step came to.
 enum Step {
     /// The head is not all there.
@@ -74,7 +84,7 @@ enum Step {
 
 impl Connection {
     pub fn new(door: Arc<Door>, conn: Box<Conn>, counted: Counted) -> Self {
-        let idle = Box::pin(tokio::time::sleep(door.site.load().policy.edge.idle_timeout));
+        let idle = Box::pin(tokio::time::sleep(door.site.load().policy.edge.idle_timeout.min(IDLE_LOOK)));
         let mut shutdown = door.shutdown.clone();
         let drain = Box::pin(async move {
             let _ = shutdown.wait_for(|draining| *draining).await;
@@ -185,9 +195,7 @@ impl Connection {
             proxy::refresh(&self.door, &passage, miss);
         }
         let site = passage.site.clone();
-        let crowded = matches!(answer.reason, Reason::Queued | Reason::RoomHeld | Reason::RoomFull)
-            && self.keeping.counted.connections().crowded(&site.policy.edge);
-        let terms = Terms { keep_alive: terms.keep_alive && !crowded, ..terms };
+        let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &site), ..terms };
         let (reason, status) = (answer.reason, answer.status());
         let common = passage.common_fields();
         let rendered = render::answer(answer, common, None, terms, now, self.conn.out());
@@ -195,6 +203,12 @@ impl Connection {
         let ended = if site.telemetry.access.is_some() { self.door.clock.mono() } else { now.mono };
         passage.finish_with(view, reason, status, rendered.body_bytes, ended);
         Step::Answered { rest: rendered.rest, keep_alive: terms.keep_alive }
+    }
+
+    /// Whether this answer ends the connection: one who was sent away, while the edge is short of what
+    /// connections cost.
+    pub(super) fn gives_up(&self, reason: Reason, site: &Site) -> bool {
+        reason.is_refusal() && self.keeping.is_crowded(site)
     }
 
     /// Answers what is no request. Where the next one would begin can't be known: the connection
@@ -280,13 +294,13 @@ impl Connection {
             while self.keeping.idle.as_mut().poll(cx).is_ready() {
                 let site = self.door.site.load();
                 let edge = &site.policy.edge;
-                let crowded = self.keeping.counted.connections().crowded(edge);
+                let crowded = self.keeping.is_crowded(&site);
                 let most = if crowded { edge.idle_timeout.min(IDLE_CROWDED) } else { edge.idle_timeout };
                 let left = most.saturating_sub(self.door.clock.mono().since(self.keeping.idle_since));
                 if left.is_zero() {
                     return Poll::Ready(Ok(false));
                 }
-                self.keeping.idle = Box::pin(tokio::time::sleep(left));
+                self.keeping.idle = Box::pin(tokio::time::sleep(left.min(IDLE_LOOK)));
             }
             Poll::Pending
         })

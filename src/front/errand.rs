@@ -115,6 +115,7 @@ async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) ->
         _ => None,
     };
     let (reason, status) = (answer.reason, answer.status());
+    errand.terms.keep_alive &= !on.gives_up(reason, &errand.passage.site);
     let common = errand.passage.common_fields();
     let now = on.door.clock.now();
     let mut rendered = render::answer(answer, common, file, errand.terms, now, on.conn.out());

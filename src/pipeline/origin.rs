@@ -17,13 +17,17 @@ use smallvec::SmallVec;
 
 use super::reason::Reason;
 use super::servers::Pool;
-use crate::admission::{Admission, Admit, Ask, Claim, FlightId, Percent, WaiterId};
+use crate::admission::{self, Admission, Admit, Ask, Claim, FlightId, Percent, WaiterId};
 use crate::clock::{Clock, Mono, Now};
-use crate::level::{Change, Contact, Ladder};
+use crate::level::{Change, Contact, Ladder, Signals};
 use crate::policy::{self, Concurrency, Level, LevelPolicy};
 
 /// Routes that an origin tells apart.
 const KINDS_MAX: usize = 4096;
+
+/// How long one refusal speaks for those who come after it. Short enough that the line does not run
+/// dry meanwhile: it holds a few times as many as are in flight.
+const IN_VAIN: Duration = Duration::from_millis(5);
 
 /// The state of `[origin.NAME]`; outlives the policy that named it.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub struct Origin {
     ladder: Mutex<Ladder>,
     /// The ladder's level, so that a request need not lock it.
     level: AtomicU8,
+    /// When someone was last refused a place, in nanoseconds of the monotonic clock.
+    refused: AtomicU64,
     contacts_good: AtomicU64,
     contacts_bad: AtomicU64,
 }
@@ -72,7 +78,7 @@ pub struct Figures {
 
 impl Origin {
     pub fn new(policy: &policy::Origin, ladder: &LevelPolicy, clock: Clock) -> Self {
-        let ladder = Ladder::new(ladder, policy.health.is_some());
+        let ladder = Ladder::new(ladder, &policy.name, policy.health.is_some());
         Self {
             name: policy.name.clone(),
             servers: Arc::new(Pool::new(policy)),
@@ -84,6 +90,7 @@ impl Origin {
             }),
             ladder: Mutex::new(ladder),
             level: AtomicU8::new(Level::Normal as u8),
+            refused: AtomicU64::new(0),
             contacts_good: AtomicU64::new(0),
             contacts_bad: AtomicU64::new(0),
         }
@@ -97,7 +104,7 @@ impl Origin {
             line.admission.configure(&policy.concurrency, &shares, now);
         });
         self.servers.configure(policy, now);
-        self.ladder.lock().configure(ladder, policy.health.is_some());
+        self.ladder.lock().configure(ladder, &policy.name, policy.health.is_some());
     }
 
     /// Gives the policy's routes to this origin their numbers, each with its share of the limit.
@@ -137,8 +144,17 @@ impl Origin {
         match admit {
             Admit::Granted(id) => Admitted::Now(Permit::new(self, id)),
             Admit::Queued(id, deadline) => Admitted::Queued(Turn { origin: self.clone(), id, deadline, over: false }),
-            Admit::Refused(reason) => Admitted::Refused(reason, self.retry_after(now)),
+            Admit::Refused(reason) => {
+                self.refused.store(now.as_nanos(), Ordering::Relaxed);
+                Admitted::Refused(reason, self.retry_after(now))
+            }
         }
+    }
+
+    /// Whether someone was refused a place just now: to ask again at once would be in vain.
+    pub fn refuses(&self, now: Mono) -> bool {
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused > 0 && now.since(Mono::from_nanos(refused)) < IN_VAIN
     }
 
     /// When one who was refused should come back.
@@ -166,7 +182,33 @@ impl Origin {
         let answer = ask(&mut ladder);
         let change = ladder.tick(now);
         self.level.store(ladder.level(now) as u8, Ordering::Relaxed);
+        let allowance = ladder.allowance(now);
+        drop(ladder);
+        self.set_allowance(allowance, now.mono);
         (answer, change)
+    }
+
+    /// Looks at the ladder, and moves nothing.
+    pub fn look<T>(&self, at: impl FnOnce(&Ladder) -> T) -> T {
+        at(&self.ladder.lock())
+    }
+
+    /// The share of its usual traffic that the origin may have, 0.1 to 1.0: less than all while it is
+    /// out of reach and on the way back.
+    pub fn set_allowance(&self, share: f64, now: Mono) {
+        self.with_line(|line| line.admission.set_allowance(share, now));
+    }
+
+    /// What its traffic says of it at this moment; of the edge itself it knows nothing.
+    pub fn signals(&self, now: Mono) -> Signals {
+        let line = self.line.lock();
+        Signals {
+            queue_delay: line.admission.queue_delay(),
+            queue_target: admission::TARGET,
+            latency_ratio: line.admission.latency_ratio(),
+            error_rate: line.admission.error_rate(now),
+            ..Signals::default()
+        }
     }
 
     pub fn figures(&self) -> Figures {

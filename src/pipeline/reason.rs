@@ -37,6 +37,8 @@ pub enum Reason {
     QueueTimeout,
     /// Too many upgrades and event streams.
     StreamsFull,
+    /// Seawall itself is short of time or memory.
+    EdgeBusy,
     /// The origin could not be reached.
     OriginUnreachable,
     /// The origin did not answer in time.
@@ -65,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -81,6 +83,7 @@ impl Reason {
         Self::Shed,
         Self::QueueTimeout,
         Self::StreamsFull,
+        Self::EdgeBusy,
         Self::OriginUnreachable,
         Self::OriginTimeout,
         Self::OriginFailed,
@@ -113,6 +116,7 @@ impl Reason {
             Self::Shed => "shed",
             Self::QueueTimeout => "queue_timeout",
             Self::StreamsFull => "streams_full",
+            Self::EdgeBusy => "edge_busy",
             Self::OriginUnreachable => "origin_unreachable",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginFailed => "origin_failed",
@@ -141,7 +145,8 @@ impl Reason {
             | Self::QueueFull
             | Self::Shed
             | Self::QueueTimeout
-            | Self::StreamsFull => 503,
+            | Self::StreamsFull
+            | Self::EdgeBusy => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
             Self::OriginTimeout => 504,
             Self::BadRequest => 400,
@@ -164,7 +169,9 @@ impl Reason {
             Self::RateLimited | Self::Queued | Self::RoomFull | Self::RoomHeld | Self::LevelRefused => {
                 Some("http_request_denied")
             }
-            Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull => Some("connection_limit_reached"),
+            Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull | Self::EdgeBusy => {
+                Some("connection_limit_reached")
+            }
             Self::OriginUnreachable => Some("destination_unavailable"),
             Self::OriginTimeout => Some("http_response_timeout"),
             Self::OriginFailed => Some("http_response_incomplete"),
@@ -179,6 +186,11 @@ impl Reason {
         }
     }
 
+    /// Whether it sends the visitor away for now: over a quota, in line, or no place for them.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self.status(), 429 | 503)
+    }
+
     /// One sentence for the person who reads the answer.
     pub const fn detail(self) -> &'static str {
         match self {
@@ -188,7 +200,7 @@ impl Reason {
             Self::RoomFull => "The queue is full. Please come back a little later.",
             Self::RoomHeld => "The site is taking a short break. You keep your place.",
             Self::LevelRefused => "This part of the site is switched off while it is very busy.",
-            Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull => {
+            Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull | Self::EdgeBusy => {
                 "The site is very busy. Please try again in a moment."
             }
             Self::OriginUnreachable => "The site can't be reached at the moment. Please try again shortly.",

@@ -13,6 +13,7 @@ use crate::cache::store::Store;
 use crate::clients::Groups;
 use crate::clock::Clock;
 use crate::keys::Keys;
+use crate::overload::Condition;
 use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::rate_limit::Limit;
 use crate::snapshot::Snapshot;
@@ -28,6 +29,8 @@ pub struct Site {
     pub snapshot: Option<Snapshot>,
     pub telemetry: Arc<Telemetry>,
     pub clients: Groups,
+    /// How the edge itself does.
+    pub condition: Arc<Condition>,
     origins: Vec<Arc<Origin>>,
     limits: Vec<Arc<Limit>>,
     rooms: Vec<Arc<Room>>,
@@ -80,7 +83,22 @@ impl Site {
         };
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
         let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
-        Self { policy, clock, clients, pages, store, snapshot, telemetry, origins, limits, rooms, kinds, seed }
+        let condition = before.map_or_else(Arc::default, |b| b.condition.clone());
+        Self {
+            policy,
+            clock,
+            clients,
+            pages,
+            store,
+            snapshot,
+            telemetry,
+            condition,
+            origins,
+            limits,
+            rooms,
+            kinds,
+            seed,
+        }
     }
 
     /// The parts that the next site takes over as they are.

@@ -13,7 +13,7 @@ use super::reason::Reason;
 use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
-use crate::cache::entry::{Precondition, State};
+use crate::cache::entry::{Entry, Precondition, State};
 use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
@@ -23,6 +23,10 @@ use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
 
+/// Times as long as otherwise a copy is served while a new one is fetched, from `elevated` on.
+const STALE_STRETCH: u32 = 2;
+/// When to come back to an edge that is short.
+const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
@@ -46,7 +50,25 @@ pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     if too_large {
         return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
     }
+    if passage.site.condition.strain().refuses(passage.class) {
+        let seconds = passage.spread(RETRY_AFTER_BUSY);
+        return Flow::Respond(
+            refusal(passage, view, Reason::EdgeBusy).with("retry-after", seconds.to_compact_string()),
+        );
+    }
     Flow::Continue
+}
+
+/// While the edge itself is short, the answer to one who would ask the origin for a place at a moment
+/// when it sends others away: the same as there, without the way to it. A copy answers if there is
+/// one.
+pub fn in_vain(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Answer> {
+    if !passage.site.condition.strain().refuses_in_vain(passage.class) || !passage.origin().refuses(now.mono) {
+        return None;
+    }
+    passage.format = format(passage.route(), view);
+    passage.copy.key = None;
+    Some(passage.fall_back(Reason::EdgeBusy, RETRY_AFTER_BUSY, now))
 }
 
 /// At which level it is served, and what the route does at it. `refuse` answers at once; every
@@ -152,7 +174,7 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     let mut bytes = Vec::with_capacity(128);
     key::write(&mut bytes, view, rules, Encodings::of(view));
     let held = site.store.get(&bytes);
-    let found = held.as_ref().map(|entry| entry.state(now.mono));
+    let found = held.as_ref().map(|entry| state(entry, passage.level, now));
     let allowed = held.as_ref().is_some_and(|entry| entry.may_answer(lookup));
     let any_age = matches!(passage.mode, Mode::Stale | Mode::Newest | Mode::Snapshot);
     let part = matches!(lookup, Lookup::Bypass(_));
@@ -184,7 +206,7 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
         }
         return None;
     };
-    let state = entry.state(now.mono);
+    let state = state(&entry, passage.level, now);
     if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
         passage.copy.key = Some(bytes.into());
     }
@@ -199,6 +221,13 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     Some(Flow::Respond(answer.with("age", age).with("cache-status", status.to_compact_string())))
 }
 
+/// Of what use a copy is. From `elevated` on it answers for longer while a new one is fetched: an
+/// origin under pressure may take its time with it.
+fn state(entry: &Entry, level: Level, now: Now) -> State {
+    let stretch = if level >= Level::Elevated { STALE_STRETCH } else { 1 };
+    entry.state_within(now.mono, entry.terms().stale_while_revalidate.saturating_mul(stretch))
+}
+
 /// Whether there is a place at the origin.
 pub fn admission(passage: &mut Passage, now: Now) -> Flow {
     let origin = passage.origin().clone();
@@ -208,8 +237,8 @@ pub fn admission(passage: &mut Passage, now: Now) -> Flow {
         kind: passage.site.kind(passage.route_id()),
         client: passage.site.client_number(passage.client),
         cohort: passage.cohort,
-        // From `elevated` on, what matters least takes what is free and is not waited with.
-        waits: class != Class::Bulk || passage.level < Level::Elevated,
+        // What is shed takes what is free, and does not wait for more.
+        waits: !passage.level.sheds(class),
     };
     match origin.admit(ask, now.mono) {
         Admitted::Now(permit) => {

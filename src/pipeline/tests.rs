@@ -16,6 +16,7 @@ use crate::cache::freshness::{ResponseParts, Terms};
 use crate::clock::{Clock, Mono, Now};
 use crate::keys::Keys;
 use crate::level::{Contact, Override};
+use crate::overload::{Strain, Vitals};
 use crate::policy::{Level, file};
 use crate::telemetry::Telemetry;
 use crate::waiting_room;
@@ -296,6 +297,29 @@ fn one_place_one_in_line_and_the_rest_are_refused() {
     assert!(turn().is_none());
     passages.remove(0);
     assert!(turn().is_some(), "the place goes to the next in line");
+}
+
+#[test]
+fn a_short_edge_does_not_ask_where_others_are_sent_away() {
+    let mut shop = Shop::open();
+    shop.keep("/news");
+    let now = shop.now;
+    let mut held: Vec<_> = (0..3).map(|_| shop.ask(get("/other")).0).collect();
+    let turns: Vec<_> = held.iter_mut().map(|passage| passage.turn(now)).collect();
+    assert!(matches!(turns.last(), Some(Flow::Respond(refused)) if refused.reason == Reason::QueueFull));
+    assert_eq!(shop.reason(get("/other")), None, "an edge at ease asks");
+    shop.site.condition.tell(Strain::Short, &Vitals::default());
+    assert_eq!(shop.reason(get("/news")), Some(Reason::Hit), "a copy costs no more than a refusal");
+    let (_, outcome) = shop.ask(get("/other"));
+    let Outcome::Answer(answer) = outcome else { panic!("asked in vain") };
+    assert_eq!((answer.reason, answer.status()), (Reason::EdgeBusy, 503));
+    assert!(answer.fields.iter().any(|(name, _)| *name == "retry-after"));
+    assert_eq!(shop.reason(get("/.seawall/live")), Some(Reason::Own));
+    shop.now = now.after(Duration::from_millis(5));
+    assert_eq!(shop.reason(get("/other")), None, "now and then someone asks, or nobody would know");
+    shop.site.condition.tell(Strain::Tight, &Vitals::default());
+    shop.now = now;
+    assert_eq!(shop.reason(get("/other")), None);
 }
 
 /// Polls a future by hand.

@@ -3,8 +3,10 @@
 mod address;
 mod clients;
 mod house;
+mod level;
 mod limits;
 mod matcher;
+mod moment;
 mod origin;
 mod overlap;
 mod priority;
@@ -37,6 +39,18 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The files that the policy names, for [`missing_files`].
     pub files: Vec<NamedFile>,
+    /// What ends at a moment that the policy names, for [`over`].
+    pub ends: Vec<Over>,
+}
+
+/// Something that the policy says until a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Where the policy names its end.
+    pub span: Range<usize>,
+    pub what: &'static str,
+    /// Milliseconds since 1970 UTC.
+    pub unix_ms: u64,
 }
 
 /// A file or directory that the policy names and that must be there before it runs.
@@ -77,13 +91,13 @@ pub fn parse(text: &str, base: &Path) -> Loaded {
     let (root, syntax) = DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
         let diagnostics = syntax.iter().map(|e| syntax_error(e, text)).collect();
-        return Loaded { policy: None, diagnostics, files: Vec::new() };
+        return Loaded { policy: None, diagnostics, files: Vec::new(), ends: Vec::new() };
     }
     let report = Report::default();
-    let mut files = Vec::new();
+    let (mut files, mut ends) = (Vec::new(), Vec::new());
     let table = Table::new(&report, String::new(), 0..0, root.get_ref());
-    let policy = read_policy(table, base, &mut files).filter(|_| !report.has_errors());
-    Loaded { policy, diagnostics: report.into_diagnostics(), files }
+    let policy = read_policy(table, base, &mut files, &mut ends).filter(|_| !report.has_errors());
+    Loaded { policy, diagnostics: report.into_diagnostics(), files, ends }
 }
 
 /// Reads and parses a policy file; with the policy come the warnings.
@@ -116,6 +130,16 @@ pub fn base_of(path: &Path) -> &Path {
 /// The files that a policy names and that are not there or cannot be what it says they are.
 pub fn missing_files(files: &[NamedFile]) -> Vec<Diagnostic> {
     files.iter().filter_map(missing_file).collect()
+}
+
+/// Warns of what has ended before this moment (milliseconds since 1970 UTC).
+pub fn over(ends: &[Over], unix_ms: u64) -> Vec<Diagnostic> {
+    let past = ends.iter().filter(|end| end.unix_ms <= unix_ms);
+    past.map(|end| {
+        let diagnostic = Diagnostic::warning(end.span.clone(), format!("{} is over", end.what));
+        diagnostic.label("in the past").help("take it out, or write the next one's date")
+    })
+    .collect()
 }
 
 fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
@@ -166,7 +190,7 @@ fn damaged_keys(file: &NamedFile) -> Option<Diagnostic> {
     Some(diagnostic.label("named here").help("name a file that is not there: it is made on first run"))
 }
 
-fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Option<Policy> {
+fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, ends: &mut Vec<Over>) -> Option<Policy> {
     let tls = house::tls(&mut root, base, files);
     let edge = house::edge(&mut root, base, &tls);
     let admin = house::admin(&mut root, edge.as_ref());
@@ -181,7 +205,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);
     let snapshot_dir = house::snapshot_dir(&mut root, base, files);
-    let level = house::level(&mut root);
+    let (level, dry_run) = level::read(&mut root, &origins, ends);
     let log = house::log(&mut root, base);
     let routes = route::Names {
         clients: &clients,
@@ -196,6 +220,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> 
     if let Some(routes) = &routes {
         clients::unused(&clients, &priority, &rate_limits, routes, root.report);
     }
+    level::warn_of_dry_run(&level, dry_run, routes.as_deref().unwrap_or_default(), root.report);
     root.finish();
 
     Some(Policy {

@@ -50,7 +50,15 @@ impl Origin {
     /// Answers each request, its body read, by `answer`. It is in flight from its head until
     /// `answer` returns; false ends the connection.
     pub fn start(answer: impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(([127, 0, 0, 1], 0).into(), answer)
+    }
+
+    /// The same, at an address of the test's choice.
+    pub fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
         let answer = Arc::new(answer);

@@ -116,6 +116,13 @@ fn it_is_fresh_then_stale_in_two_windows_then_dead() {
 }
 
 #[test]
+fn a_longer_window_of_stale_while_revalidate_can_be_asked_for() {
+    let entry = entry(&[]);
+    let state = |second| entry.state_within(Mono::ZERO.after(seconds(second)), seconds(40));
+    assert_eq!([9, 49, 50].map(state), [State::Fresh, State::StaleWhileRevalidate, State::StaleIfError]);
+}
+
+#[test]
 fn no_ones_page_is_anothers() {
     for public in [false, true] {
         let entry = entry_with(200, &[], Terms { public, ..terms() });

@@ -1,5 +1,5 @@
 //! What belongs to the edge itself: `[edge]`, `[tls.NAME]`, `[admin]`, `[keys]`, `[state]`,
-//! `[snapshot]`, `[level]` and `[log]`.
+//! `[snapshot]` and `[log]`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::reader::{Problem, Table, Value};
-use super::values::{byte_rate, duration_not_zero, is_token, size};
+use super::values::{byte_rate, duration_not_zero, size};
 use super::{FileKind, Named, NamedFile, address};
 use crate::policy::diagnose::Diagnostic;
-use crate::policy::{AccessLog, Admin, Certificate, Edge, LevelPolicy, Listen, Log, LogFormat, Tls};
+use crate::policy::{AccessLog, Admin, Certificate, Edge, Listen, Log, LogFormat, Tls};
 
 /// `edge.max_body_size` where it is left out.
 pub(super) const MAX_BODY_SIZE: u64 = 10 << 20;
@@ -223,45 +223,6 @@ pub(super) fn snapshot_dir(root: &mut Table<'_>, base: &Path, files: &mut Vec<Na
     files.push(NamedFile { path: dir.clone(), kind: FileKind::Snapshot, span });
     table.finish();
     Some(dir)
-}
-
-/// `[level]`.
-pub(super) fn level(root: &mut Table<'_>) -> LevelPolicy {
-    let mut policy = LevelPolicy {
-        header: Some("Seawall-Level".to_owned()),
-        unreachable: Duration::from_secs(5),
-        probes: 20,
-        probes_for: Duration::from_secs(30),
-    };
-    let Some(mut table) = root.take_table("level") else { return policy };
-    policy.header = table.read("header", policy.header, level_header);
-    if let Some(mut last) = table.take_table("static") {
-        if let Some(mut enter) = last.take_table("enter") {
-            policy.unreachable =
-                enter.read("unreachable", policy.unreachable, |v| v.parse("a duration", duration_not_zero));
-            enter.finish();
-        }
-        if let Some(mut leave) = last.take_table("leave") {
-            let probes = leave.read("probes", 20, |v| v.integer(1, 10_000));
-            policy.probes = u32::try_from(probes).unwrap_or(u32::MAX);
-            policy.probes_for = leave.read("for", policy.probes_for, |v| v.parse("a duration", duration_not_zero));
-            leave.finish();
-        }
-        last.finish();
-    }
-    table.finish();
-    policy
-}
-
-/// A field name, or false for none.
-fn level_header(value: &Value<'_>) -> Option<Option<String>> {
-    if value.as_bool() == Some(false) {
-        return Some(None);
-    }
-    value.parse("a field name, or false", |text| match is_token(text) {
-        true => Ok(Some(text.to_owned())),
-        false => Err(Problem::new("expected a field name such as \"Seawall-Level\", or false")),
-    })
 }
 
 /// `[log]`.

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
 use super::nearest;
 use super::unbuilt;
@@ -99,6 +100,24 @@ impl<'a> Value<'a> {
     /// An integer that fits; out of range or no integer: none.
     pub(super) fn as_u64(&self) -> Option<u64> {
         self.raw.as_integer().and_then(|i| u64::from_str_radix(i.as_str(), i.radix()).ok())
+    }
+
+    /// A date, a time, or both; with or without an offset.
+    pub(super) fn as_datetime(&self) -> Option<&'a Datetime> {
+        self.raw.as_datetime()
+    }
+
+    /// A number with or without a fraction, between `min` and `max`.
+    pub(super) fn number(&self, min: f64, max: f64) -> Option<f64> {
+        let Some(text) = self.is_number() else {
+            self.wrong_type(&format!("a number from {min} to {max}"));
+            return None;
+        };
+        let number = text.parse().ok().filter(|n| (min..=max).contains(n));
+        if number.is_none() {
+            self.wrong(Problem::new(format!("expected a number from {min} to {max}")));
+        }
+        number
     }
 
     /// The value as it is written, for hints.
