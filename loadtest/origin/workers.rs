@@ -28,13 +28,16 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The time the next page takes, with so many in flight.
-    fn service(&self, in_flight: usize, dice: &mut Dice) -> Duration {
-        let load = (in_flight as f64 / f64::from(self.workers.max(1))).max(1.0);
-        let slower = 1.0 + self.collapse * (load - 1.0);
+    /// The time the next page takes while nobody else slows it down.
+    fn drawn(&self, dice: &mut Dice) -> Duration {
         // The mean of exp(σz) is exp(σ²/2): divided by it, capacity is the same for every sigma.
-        let drawn = (self.lognormal * dice.normal() - self.lognormal * self.lognormal / 2.0).exp();
-        Duration::try_from_secs_f64(self.service.as_secs_f64() * slower * drawn).unwrap_or(Duration::MAX)
+        self.service.mul_f64((self.lognormal * dice.normal() - self.lognormal * self.lognormal / 2.0).exp())
+    }
+
+    /// How many times as long it takes with so many in flight.
+    fn slowdown(&self, in_flight: usize) -> f64 {
+        let load = (in_flight as f64 / f64::from(self.workers.max(1))).max(1.0);
+        1.0 + self.collapse * (load - 1.0)
     }
 }
 
@@ -109,8 +112,12 @@ impl Workers {
         loop {
             let (job, shape) = self.next(number);
             let began = Instant::now();
-            let took = shape.service(self.counts.in_flight(), &mut dice).saturating_sub(overslept);
-            thread::sleep(took);
+            let page = shape.drawn(&mut dice);
+            // Those in flight are counted a little later: a proxy at its limit has by then sent the
+            // one that follows the page before.
+            thread::sleep(page / 10);
+            let took = page.mul_f64(shape.slowdown(self.counts.in_flight())).saturating_sub(overslept);
+            thread::sleep(took.saturating_sub(began.elapsed()));
             overslept = began.elapsed().saturating_sub(took).min(shape.service / 2);
             while let Some(until) = self.floor.lock().paused_until.filter(|until| *until > Instant::now()) {
                 thread::sleep(until.saturating_duration_since(Instant::now()));

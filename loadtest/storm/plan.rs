@@ -35,6 +35,10 @@ pub(crate) struct Stream {
     /// How often they ask again, at once, after a refusal or a failure.
     #[serde(default)]
     pub(crate) retries: u32,
+    /// True: each comes at a random moment of the slot that is theirs, so that streams of related
+    /// rates don't keep step with each other, or with the origin.
+    #[serde(default)]
+    pub(crate) jitter: bool,
     /// One after the other.
     pub(crate) phases: Vec<Phase>,
 }
@@ -61,23 +65,34 @@ const fn default_connections_max() -> usize {
 }
 
 impl Stream {
-    /// When its visitors come, since the storm's beginning. Streams of one rate do not come in step:
-    /// each is shifted by its number times the golden ratio, which spreads any number of them.
+    /// When its visitors come, since the storm's beginning: in every run at the same moments. Without
+    /// jitter, streams of one rate are shifted by their number times the golden ratio, which spreads
+    /// any number of them.
     pub(crate) fn arrivals(&self, number: usize) -> impl Iterator<Item = Duration> + use<> {
-        let shift = (number as f64 * 0.618_033_988_749_895).fract();
-        let mut before = 0.0;
+        let shift = fraction(number as f64);
+        let mut began = 0.0;
         let phases: Vec<_> = self
             .phases
             .iter()
             .map(|phase| {
-                let began = before;
-                before += phase.seconds;
-                (began, *phase)
+                let this = (began, *phase);
+                began += phase.seconds;
+                this
             })
             .collect();
+        let jitter = self.jitter;
         phases.into_iter().flat_map(move |(began, phase)| {
             let visitors = (phase.seconds * phase.rate).round() as u64;
-            (0..visitors).map(move |n| Duration::from_secs_f64(began + (n as f64 + shift) / phase.rate))
+            (0..visitors).map(move |n| {
+                // Of squares the fractions are equidistributed too (Weyl), and without a pattern.
+                let within = if jitter { fraction(shift + (n * n) as f64) } else { shift };
+                Duration::from_secs_f64(began + (n as f64 + within) / phase.rate)
+            })
         })
     }
+}
+
+/// The fractional part of so many golden ratios.
+fn fraction(times: f64) -> f64 {
+    (times * 0.618_033_988_749_895).fract()
 }
