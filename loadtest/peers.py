@@ -50,12 +50,13 @@ def run(args, rows, proxies, results):
 
 
 def chosen_rows(names):
+    """`goodput-10` is goodput-10 and goodput-10-collapsing, and not goodput-100."""
     if not names:
         return ROWS
-    unknown = [name for name in names if not any(row.name.startswith(name) for row in ROWS)]
-    if unknown:
+    chosen = {name: [row for row in ROWS if f"{row.name}-".startswith(f"{name}-")] for name in names}
+    if unknown := [name for name, rows in chosen.items() if not rows]:
         sys.exit(f"no such row: {', '.join(unknown)}; there are: {', '.join(row.name for row in ROWS)}")
-    return [row for row in ROWS if any(row.name.startswith(name) for name in names)]
+    return [row for row in ROWS if any(row in rows for rows in chosen.values())]
 
 
 def installed(args):
@@ -87,7 +88,7 @@ def find_tools(args):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", metavar="NAME", help="rows whose name begins so; may be repeated")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this row, or all whose names begin so (goodput); may be repeated")
     parser.add_argument("--against", default="nginx,haproxy,envoy", help="the peers; none: --against seawall")
     parser.add_argument("--seconds", type=int, default=10, help="of a storm; some rows take three times as long")
     parser.add_argument("--dead", type=int, default=30, help="seconds that the origin is dead")

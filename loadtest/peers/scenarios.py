@@ -233,12 +233,14 @@ class Levels:
 
 # --- rate limit keys ----------------------------------------------------------------------------------------
 
-def keys(args):
+def keys(quota):
     """No sockets and no peers: loadtest/keys.rs judges by itself."""
-    done = subprocess.run([args.keys], capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line]
-    text = next((line[6:] for line in lines if line.startswith("FAIL")), lines[0][6:] if lines else done.stderr[-200:])
-    return figures(0, done.returncode == 0, text, said=lines)
+    def run(args):
+        done = subprocess.run([args.keys, "--quota", quota], capture_output=True, text=True)
+        lines = done.stdout.splitlines() or [f"FAIL  {done.stderr[-200:]}"]
+        text = "; ".join(line[6:] for line in lines if line.startswith("FAIL")) or lines[0][6:]
+        return figures(0, done.returncode == 0, text, said=lines)
+    return run
 
 
 COLLAPSING = ("--collapse", "0.5")
@@ -267,5 +269,6 @@ ROWS = [
     Row("retries", "3 retries at once: origin requests per answer", "≤ 1.05 ×", retries),
     *(Row(f"slow-dependency-{round(load * 100)}", f"payment takes 5 s, the rest at {load} ×",
           "rest ≥ 98 %, not static", slow_dependency(load)) for load in (0.5, 0.9)),
-    Row("keys", "10 M random rate-limit keys", "≤ 64 MiB, honest ones right", keys, peers=False),
+    *(Row(f"keys-{name}", f"10 M random keys, {quota}", "≤ 64 MiB, honest ones right", keys(quota), peers=False)
+      for name, quota in (("fast", "10/s"), ("slow", "5/min"))),
 ]
