@@ -269,7 +269,9 @@ fn retries_stay_within_their_budget_when_everything_fails() {
     // The floor of ten is each ten seconds anew: room for a slow machine.
     assert!(sent <= ASKED + ASKED / 5 + 10 * 6, "{sent} requests reached the servers: {origin}");
     assert!(origin["retries"].as_u64() >= Some(10) && origin["retries_denied"].as_u64() > Some(0), "{origin}");
-    assert_eq!(sent as u64, ASKED as u64 + origin["retries"].as_u64().unwrap());
+    // And the ladder's probes, two a second while nothing answers.
+    let retries = origin["retries"].as_u64().unwrap();
+    assert!((0..60).contains(&(sent as u64 - ASKED as u64 - retries)), "{sent} requests reached the servers: {origin}");
 }
 
 #[test]
