@@ -5,6 +5,7 @@
 //! The limit itself in virtual time: no sockets, the same in every run, seconds rather than minutes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use seawall::clock::Mono;
-use seawall::policy;
-use seawall::rate_limit::{Limit, Verdict};
+use seawall::pipeline::view::{BodyKind, Scheme, Version, View};
+use seawall::policy::{self, RateLimitId};
+use seawall::rate_limit::{Asked, Limit, Request, decide};
 
 const GROWTH_MAX_MIB: u64 = 64;
 /// Half of them ask half as often as they may, the others twice as often.
@@ -107,8 +109,7 @@ fn storm(args: &Args, limit: &Limit, interval: Duration) -> [Served; 2] {
     for now in (0..end).step_by(step) {
         for (due, kind, client) in &mut next {
             while *due <= now {
-                let allowed =
-                    matches!(limit.check(limit.key(*client), Mono::from_nanos(*due)), Verdict::Allowed { .. });
+                let allowed = ask(limit, *client, *due);
                 if let (Some(served), Some(pace)) = (served.get_mut(*kind), paces.get(*kind)) {
                     served.asked += 1;
                     served.allowed += u64::from(allowed);
@@ -119,11 +120,32 @@ fn storm(args: &Args, limit: &Limit, interval: Duration) -> [Served; 2] {
         let until = u128::from(args.strangers) * u128::from(now + step as u64) / u128::from(end);
         while u128::from(come) < until {
             let stranger = Ipv6Addr::from_bits(u128::from(random(&mut dice)) << 64 | u128::from(random(&mut dice)));
-            limit.check(limit.key(stranger.into()), Mono::from_nanos(now));
+            ask(limit, stranger.into(), now);
             come += 1;
         }
     }
     served
+}
+
+/// Whether one request of this client is allowed.
+fn ask(limit: &Limit, client: IpAddr, now: u64) -> bool {
+    let view = View {
+        method: "GET",
+        version: Version::Http11,
+        scheme: Scheme::Http,
+        host: "shop.example",
+        path: "/",
+        raw_path: "/",
+        query: None,
+        fields: &[],
+        client,
+        trusted: false,
+        body: BodyKind::None,
+    };
+    let request = Request { view: &view, session: None };
+    let mut asked: Asked<'_> = limit.ask(RateLimitId(0), &request, NonZeroU32::MIN, |_| false).into_iter().collect();
+    decide(&mut asked, Mono::from_nanos(now));
+    asked.iter().all(|ask| !ask.refuses())
 }
 
 /// Random numbers that are the same in every run (splitmix64).

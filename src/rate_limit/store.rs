@@ -4,7 +4,9 @@
 //! full store first forgets the keys whose bucket is full again (their theoretical arrival time lies
 //! in the past: to forget them changes no decision). If all are live, a new key is counted in a
 //! fixed sketch of shared buckets: strangers may then slow each other down, but who was known stays
-//! known, and nobody passes unlimited.
+//! known, and nobody passes unlimited. Known is who came back: a key that was seen twice outlives a
+//! full bucket by ten minutes, so that one who asks seldom is not a stranger each time, while those
+//! who never come again make room first (the second chance of a page's reference bit).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -33,10 +35,34 @@ pub(super) struct Store {
     shard_keys_max: usize,
 }
 
-/// Times are theoretical arrival times, in nanoseconds on the monotonic clock.
+/// How long one who came back is known after their bucket is full again.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
+
+/// A theoretical arrival time, in nanoseconds on the monotonic clock, and whether the key was seen
+/// twice, in eight bytes. Times end in 292 years.
+#[derive(Clone, Copy, Debug)]
+struct Arrival(u64);
+
+impl Arrival {
+    fn new(time: u64, came_back: bool) -> Self {
+        Self(time << 1 | u64::from(came_back))
+    }
+
+    fn time(self) -> u64 {
+        self.0 >> 1
+    }
+
+    /// Whether to forget it would change what is decided about it, or make a stranger of it.
+    fn is_worth(self, now: u64) -> bool {
+        let keep = if self.0 & 1 == 1 { KNOWN_FOR.as_nanos() as u64 } else { 0 };
+        self.time().saturating_add(keep) > now
+    }
+}
+
+/// Times in a sketch are bare.
 #[derive(Debug)]
 struct Shard {
-    arrivals: HashMap<u64, u64, BuildHasherDefault<KeyIsHash>>,
+    arrivals: HashMap<u64, Arrival, BuildHasherDefault<KeyIsHash>>,
     sketch: Box<[u64]>,
     /// No search before this moment.
     sweep_next: u64,
@@ -86,15 +112,20 @@ impl Store {
 impl Held<'_> {
     /// Zero for a key that is not known: every bucket was full then.
     pub(super) fn arrival(&self) -> u64 {
-        let arrival = if self.own { self.shard.arrivals.get(&self.key) } else { self.shard.sketch.get(self.bucket()) };
-        arrival.copied().unwrap_or(0)
+        let shared = || self.shard.sketch.get(self.bucket()).copied();
+        let own = || self.shard.arrivals.get(&self.key).map(|arrival| arrival.time());
+        if self.own { own() } else { shared() }.unwrap_or(0)
     }
 
     pub(super) fn replace(&mut self, arrival: u64) {
         let bucket = self.bucket();
         if self.own {
+            if let Some(known) = self.shard.arrivals.get_mut(&self.key) {
+                *known = Arrival::new(arrival, true);
+                return;
+            }
             self.shard.grow();
-            self.shard.arrivals.insert(self.key, arrival);
+            self.shard.arrivals.insert(self.key, Arrival::new(arrival, false));
         } else if let Some(shared) = self.shard.sketch.get_mut(bucket) {
             *shared = arrival;
         }
@@ -118,7 +149,7 @@ impl Shard {
 
     fn has_room(&mut self, keys_max: usize, now: u64) -> bool {
         if self.arrivals.len() >= keys_max && now >= self.sweep_next {
-            self.arrivals.retain(|_, arrival| *arrival > now);
+            self.arrivals.retain(|_, arrival| arrival.is_worth(now));
             if self.arrivals.len() >= keys_max {
                 self.sweep_next = now.saturating_add(SWEEP_PAUSE.as_nanos() as u64);
             }
