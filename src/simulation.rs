@@ -14,4 +14,5 @@ pub mod journey;
 pub mod origin;
 pub mod random;
 pub mod rig;
+pub mod verdict;
 mod wheel;

@@ -166,7 +166,10 @@ impl Day {
     }
 
     fn end(mut self) -> Report {
-        self.close_span();
+        let before = self.span * u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
+        if self.now.mono.since(Mono::ZERO) > before {
+            self.close_span();
+        }
         Report { span: self.span, spans: self.spans, still_there: self.here }
     }
 
@@ -239,6 +242,8 @@ impl Day {
         (self.current.waiting, self.current.inside) = counters
             .fold((0, 0), |(waiting, inside), c| (waiting + c.waiting + c.returning, inside + u64::from(c.inside)));
         self.current.limit = self.site.origins().iter().map(|o| o.figures().limit).sum();
+        let before = self.span * u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
+        self.current.lasts = self.now.mono.since(Mono::ZERO).saturating_sub(before);
         self.spans.push(std::mem::take(&mut self.current));
     }
 }

@@ -8,6 +8,8 @@ use crate::policy::Level;
 /// What happened in one span of a day, and how things stood at its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
+    /// How long it is.
+    pub lasts: Duration,
     /// Visitors who came.
     pub arrived: u64,
     /// Visitors who got all they came for.
@@ -31,8 +33,8 @@ pub struct Span {
     pub waiting: u64,
     /// Inside, at the end.
     pub inside: u64,
-    /// The longest that one had waited who came in.
-    pub waited: Duration,
+    /// The longest that one had waited who came in from a queue.
+    pub waited: Option<Duration>,
     /// At the origin and in front of it, at most.
     pub in_flight: usize,
     pub queued: usize,
@@ -47,6 +49,7 @@ pub struct Span {
 impl Default for Span {
     fn default() -> Self {
         Self {
+            lasts: Duration::ZERO,
             arrived: 0,
             through: 0,
             left_queue: 0,
@@ -59,7 +62,7 @@ impl Default for Span {
             greedy_served: 0,
             waiting: 0,
             inside: 0,
-            waited: Duration::ZERO,
+            waited: None,
             in_flight: 0,
             queued: 0,
             limit: 0,
@@ -103,11 +106,12 @@ impl Span {
 
     /// Whether some were sent away for want of a place at the origin.
     pub fn turned_away(&self) -> bool {
-        self.refusals().any(|(reason, _)| matches!(reason, Reason::QueueFull | Reason::QueueTimeout))
+        self.refusals().any(|(reason, _)| matches!(reason, Reason::QueueFull | Reason::QueueTimeout | Reason::Shed))
     }
 
     /// This span and the one after it, as one.
     pub fn merge(&mut self, next: &Self) {
+        self.lasts += next.lasts;
         self.arrived += next.arrived;
         self.through += next.through;
         self.left_queue += next.left_queue;
@@ -136,7 +140,7 @@ pub fn is_refusal(reason: Reason) -> bool {
 /// What a day came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// How long each span is.
+    /// How long each span is; the last may be shorter.
     pub span: Duration,
     pub spans: Vec<Span>,
     /// Visitors who were still there at the end.

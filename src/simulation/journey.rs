@@ -14,9 +14,11 @@ const BUYERS: u8 = 30;
 /// Pages in a journey that is made from a policy.
 const STEPS_MAX: usize = 8;
 /// What paths of those who buy are called.
-const BUYING: [&str; 10] = ["cart", "basket", "seat", "checkout", "order", "book", "pay", "buy", "purchase", "reserve"];
-/// What no visitor's browser asks for of its own accord.
-const NOT_FOR_VISITORS: [&str; 7] = ["callback", "webhook", "notify", "admin", "health", "scan", "internal"];
+const BUYING: [&str; 11] =
+    ["login", "cart", "basket", "seat", "checkout", "order", "book", "pay", "buy", "purchase", "reserve"];
+/// What is no page, or none that a visitor asks for.
+const NOT_FOR_VISITORS: [&str; 10] =
+    ["callback", "webhook", "notify", "admin", "health", "scan", "internal", "asset", "static", "favicon"];
 
 /// One page: a method, a path, and who asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,8 +197,8 @@ mod tests {
         let shop = crate::policy::file::load(std::path::Path::new("config/shop-drop.toml")).unwrap().0;
         let journey = Journey::of(&shop).to_string();
         assert!(journey.starts_with("/, "), "{journey}");
-        assert!(journey.ends_with("/cart/* 30%"), "{journey}");
-        assert!(!journey.contains("webhook"), "{journey}");
+        assert!(journey.ends_with("POST /login 30%, /cart/*"), "{journey}");
+        assert!(!journey.contains("webhook") && !journey.contains("asset"), "{journey}");
     }
 
     #[test]

@@ -124,10 +124,14 @@ impl Day {
             let Some(flight) = self.flights.open.get_mut(&number) else { continue };
             let Some(turn) = &mut flight.turn else { continue };
             let waker = Waker::from(Arc::new(Bell(self.flights.woken.clone(), number)));
-            if let Poll::Ready(permit) = Pin::new(turn).poll(&mut Context::from_waker(&waker)) {
-                flight.passage.permit = Some(permit);
-                flight.turn = None;
-                self.let_go(number);
+            let Poll::Ready(outcome) = Pin::new(turn).poll(&mut Context::from_waker(&waker)) else { continue };
+            flight.turn = None;
+            match outcome {
+                Ok(permit) => {
+                    flight.passage.permit = Some(permit);
+                    self.let_go(number);
+                }
+                Err(reason) => self.lost_turn(number, reason),
             }
         }
     }
@@ -137,10 +141,8 @@ impl Day {
         let now = self.now.mono;
         let Some(flight) = self.flights.open.get_mut(&number) else { return };
         flight.passage.queued = now.since(flight.asked);
-        let route = flight.passage.route();
-        let (origin, kind) = (route.origin, flight.passage.route_id().0);
-        let of_origin = self.site.policy.origins.get(origin.0).map_or(Duration::MAX, |o| o.response_timeout);
-        let patience = route.response_timeout.unwrap_or(of_origin);
+        let (origin, kind) = (flight.passage.route().origin, flight.passage.route_id().0);
+        let patience = patience_at_origin(&flight.passage);
         self.flights.deadlines.push(Reverse((now.after(patience), number)));
         self.current.to_origin += 1;
         if let Some(model) = self.origins.get_mut(origin.0) {
@@ -181,7 +183,9 @@ impl Day {
         let Some(mut flight) = self.flights.open.remove(&number) else { return };
         let contact = if answered { Contact::Reached } else { Contact::Unreachable };
         flight.passage.origin().observe(contact, self.now);
-        flight.passage.permit = None;
+        if let Some(permit) = flight.passage.permit.take() {
+            permit.headed(!answered, self.now.mono);
+        }
         if !answered {
             let reason = Reason::OriginUnreachable;
             return self.turned_away(flight.who, flight.passage, flight.key, reason, RETRY_AFTER_FAILURE);
@@ -202,27 +206,28 @@ impl Day {
         let Some(flight) = self.flights.open.get(&number) else { return };
         let at_origin = flight.turn.is_none();
         // The deadline of a turn that came is still here, and is not the answer's.
-        if at_origin && now.since(flight.asked.after(flight.passage.queued)) < self.patience_at_origin(&flight.passage)
-        {
+        if at_origin && now.since(flight.asked.after(flight.passage.queued)) < patience_at_origin(&flight.passage) {
             return;
         }
+        if !at_origin {
+            return self.lost_turn(number, Reason::QueueTimeout);
+        }
         let Some(mut flight) = self.flights.open.remove(&number) else { return };
-        flight.turn = None;
-        let (reason, retry_after) = if at_origin {
-            flight.passage.origin().observe(Contact::Unreachable, self.now);
-            (Reason::OriginTimeout, RETRY_AFTER_FAILURE)
-        } else {
-            flight.passage.queued = now.since(flight.asked);
-            (Reason::QueueTimeout, flight.passage.origin().retry_after(now))
-        };
-        flight.passage.permit = None;
-        self.turned_away(flight.who, flight.passage, flight.key, reason, retry_after);
+        flight.passage.origin().observe(Contact::Unreachable, self.now);
+        if let Some(permit) = flight.passage.permit.take() {
+            permit.headed(true, now);
+        }
+        self.turned_away(flight.who, flight.passage, flight.key, Reason::OriginTimeout, RETRY_AFTER_FAILURE);
     }
 
-    fn patience_at_origin(&self, passage: &Passage) -> Duration {
-        let route = passage.route();
-        let of_origin = self.site.policy.origins.get(route.origin.0).map_or(Duration::MAX, |o| o.response_timeout);
-        route.response_timeout.unwrap_or(of_origin)
+    /// It gets no place at the origin.
+    fn lost_turn(&mut self, number: u64, reason: Reason) {
+        let Some(mut flight) = self.flights.open.remove(&number) else { return };
+        // Dropped, it leaves the line.
+        flight.turn = None;
+        flight.passage.queued = self.now.mono.since(flight.asked);
+        let retry_after = flight.passage.origin().retry_after(self.now.mono);
+        self.turned_away(flight.who, flight.passage, flight.key, reason, retry_after);
     }
 
     /// The origin was not asked, or gave no answer: each who waited for it gets a copy or a refusal.
@@ -261,4 +266,11 @@ impl Day {
         let head = ResponseParts { status: 200, fields: &[] };
         self.site.store.insert(key, Arc::new(Entry::new(&head, Bytes::from_static(b"page"), terms, self.now)));
     }
+}
+
+/// How long the origin may take, as the policy says it.
+fn patience_at_origin(passage: &Passage) -> Duration {
+    let (route, policy) = (passage.route(), &passage.site.policy);
+    let of_origin = policy.origins.get(route.origin.0).map_or(Duration::MAX, |o| o.response_timeout);
+    route.response_timeout.unwrap_or(of_origin)
 }

@@ -13,10 +13,11 @@ use crate::pipeline::view::{Field, View};
 use crate::pipeline::{Outcome, decide};
 use crate::simulation::figures::is_refusal;
 use crate::simulation::journey::{item, view};
-use crate::waiting_room::{Presented, Session, Ticket, Visit};
+use crate::waiting_room::{LIVENESS_WINDOW, POLL_MAX, Place, Presented, Session, Ticket, Visit};
 
-/// How often one deep in a queue is heard of: within the room's liveness window, with time to spare.
-const HEARTBEAT: Duration = Duration::from_secs(50);
+/// How often one deep in a queue is heard of at least. Who is silent for two whole liveness windows
+/// is absent; so long a silence holds one at most.
+const HEARTBEAT: Duration = Duration::from_secs(2 * LIVENESS_WINDOW.as_secs() - 10);
 /// When one polls who is held, or does not know how long it will be.
 const HELD_POLL: Duration = Duration::from_secs(20);
 /// The greedy client's address.
@@ -77,14 +78,13 @@ impl Day {
         match room.place(presented, held, self.now) {
             Visit::Inside { session, .. } => {
                 let waited = Duration::from_millis(u64::from(self.ms().saturating_sub(visitor.queued_ms)));
-                self.current.waited = self.current.waited.max(waited);
+                self.current.waited = self.current.waited.max(Some(waited));
                 self.carry(number, Carried::Session(session));
                 self.ask(number);
             }
             Visit::Queued { ticket, place } => {
                 self.carry(number, Carried::Ticket(ticket));
-                let near = place.wait.is_some_and(|(low, _)| low < 2 * HEARTBEAT) || place.poll_after < HELD_POLL;
-                self.poll_after(number, if near { place.poll_after } else { HEARTBEAT });
+                self.poll_after(number, next_poll(place));
             }
             Visit::Held => self.poll_after(number, HELD_POLL),
             Visit::Full { retry_after } => self.refused(number, Some(retry_after)),
@@ -223,7 +223,7 @@ impl Day {
             visitor.leaves_ms = now.saturating_add(u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
             let retry = answer.fields.iter().find(|(name, _)| *name == "retry-after");
             let retry = retry.and_then(|(_, v)| v.parse().ok()).map_or(HELD_POLL, Duration::from_secs);
-            return self.poll_after(number, if retry < HELD_POLL { retry } else { HEARTBEAT });
+            return self.poll_after(number, if retry < POLL_MAX { retry } else { HEARTBEAT });
         }
         // Held inside: the session goes on, and so does the visitor once the level allows.
         self.wheel.put(number, self.now.mono.after(HELD_POLL));
@@ -261,6 +261,15 @@ impl Day {
     fn ms(&self) -> u32 {
         u32::try_from(self.now.mono.as_nanos() / 1_000_000).unwrap_or(u32::MAX)
     }
+}
+
+/// When a place is asked for again: by half of the wait that it shows, so that a browser's polls deep
+/// in the queue, which change nothing, need not happen.
+fn next_poll(place: Place) -> Duration {
+    let half = place.wait.map_or(place.poll_after, |(low, _)| low / 2);
+    // At the longest interval there is, what is known is: not soon.
+    let far = if place.poll_after < POLL_MAX { half } else { HEARTBEAT };
+    far.clamp(place.poll_after, HEARTBEAT)
 }
 
 /// The value in a Set-Cookie field.
