@@ -24,7 +24,7 @@ use crate::keys::Keys;
 use crate::level::Probe;
 use crate::pipeline::room::Room;
 use crate::pipeline::site::{Parts, Site};
-use crate::policy::Policy;
+use crate::policy::{Level, Policy};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::waiting_room;
@@ -125,7 +125,9 @@ impl Day {
         let rooms: Vec<_> = rooms.collect();
         let held = vec![false; rooms.len()];
         let telemetry = Arc::new(Telemetry::new(None));
-        let parts = Parts { clock, telemetry, snapshot: plan.snapshot, rooms, seed: plan.seed };
+        // The crowd has no passes.
+        let passes = vec![None; plan.policy.clients.len()];
+        let parts = Parts { clock, telemetry, snapshot: plan.snapshot, rooms, passes, seed: plan.seed };
         let origins = (1..).zip(&plan.policy.origins).map(|(n, _)| Origin::new(plan.origin.clone(), plan.seed ^ n));
         let origins: Vec<_> = origins.collect();
         let mut day = Self {
@@ -219,8 +221,11 @@ impl Day {
         }
         let (probed, rules) = (&mut self.probed, &site.policy.origins);
         for (((origin, model), probed), rules) in site.origins().iter().zip(&self.origins).zip(probed).zip(rules) {
-            let (wants, _) = origin.ladder(self.now, |ladder| ladder.wants_probe());
-            let every = rules.health.as_ref().map_or(PROBE_EVERY, |health| health.every);
+            let ((wants, level), _) = origin.ladder(self.now, |l| (l.wants_probe(), l.automatic()));
+            let every = match (&rules.health, level) {
+                (Some(health), Level::Normal) => health.every,
+                _ => PROBE_EVERY,
+            };
             if wants && self.now.mono.since(*probed) >= every {
                 *probed = self.now.mono;
                 let found = if model.is_alive() { Probe::Passed } else { Probe::Unreachable };

@@ -46,7 +46,7 @@ impl Journey {
         let mut journey = Self { steps: vec![Step::get("/".to_owned())], host };
         let found = |step: &Step, route: &Route| {
             let path = step.path_of(1);
-            route::find(policy, &view(&step.method, &path, &journey.host, &[]))
+            route::find(policy, &view(&step.method, &path, &journey.host, &[]), |_| false)
                 .is_some_and(|(_, r)| r.name == route.name)
         };
         let steps = policy.routes.iter().filter_map(|route| Some((step_of(route)?, route)));
@@ -130,6 +130,7 @@ pub fn view<'a>(method: &'a str, target: &'a str, host: &'a str, fields: &'a [Fi
         query,
         fields,
         client: std::net::IpAddr::from([192, 0, 2, 1]),
+        trusted: false,
         body: if matches!(method, "GET" | "HEAD") { BodyKind::None } else { BodyKind::Length(100) },
     }
 }

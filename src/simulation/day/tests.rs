@@ -107,7 +107,7 @@ fn a_dead_origin_sends_the_level_to_static_and_comes_back() {
         Shape::shop().then(Duration::from_secs(60), Change::Dies).then(Duration::from_secs(90), Change::Returns);
     let report = day(plan);
     let level = |s: u64| report.spans[s as usize].level;
-    assert_eq!((level(30), level(80)), (crate::policy::Level::Normal, crate::policy::Level::Static));
-    assert_eq!(level(200), crate::policy::Level::Normal);
+    assert_eq!((level(30), level(80)), (Level::Normal, Level::Static));
+    assert_eq!(level(200), Level::Normal);
     assert!(report.spans[200].answered > 0);
 }
