@@ -11,6 +11,7 @@ pub mod explain;
 pub mod level;
 pub mod pass;
 pub mod run;
+pub mod simulate;
 pub mod status;
 
 /// Keeps an origin standing when everyone comes at once.
@@ -32,6 +33,8 @@ enum Verb {
     Explain(explain::Args),
     /// Show a flash crowd with and without Seawall, on a shop of its own
     Demo(demo::Args),
+    /// Show what a policy would do on the day, with a crowd and an origin in virtual time
+    Simulate(simulate::Args),
     /// Show what a running edge does
     Status(status::Args),
     /// Pin, floor or release the level of a running edge
@@ -47,6 +50,7 @@ pub fn run() -> ExitCode {
         Verb::Check(args) => check::run(args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Demo(args) => run::demo(args),
+        Verb::Simulate(args) => simulate::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Level(args) => level::run(&args),
         Verb::Pass(args) => pass::run(&args),

@@ -3,6 +3,7 @@
 //! The core never asks what time it is; the shell reads [`Clock::now`] once a request and hands
 //! the [`Now`] down. Tests make their own, so that an hour of crowd runs in milliseconds.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point on the monotonic clock, in nanoseconds since the clock was made.
@@ -55,28 +56,76 @@ impl Now {
     }
 }
 
-/// The process's clock.
+/// The process's clock; in a simulation, a clock that is told the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    start: Instant,
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Running(Instant),
+    Told(Hand),
+}
+
+/// Sets a clock that is told the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Hand {
+    /// Lives as long as the process: a simulation is the process's only work, and a clock is copied
+    /// everywhere.
+    nanos: &'static AtomicU64,
+    began_unix_ms: u64,
+}
+
+impl Hand {
+    /// From now on it is this time.
+    pub fn set(&self, to: Mono) {
+        self.nanos.store(to.0, Ordering::Relaxed);
+    }
 }
 
 impl Clock {
     /// A clock that begins now.
     #[expect(clippy::disallowed_methods, reason = "the one place where clocks are read")]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self { source: Source::Running(Instant::now()) }
+    }
+
+    /// A clock that stands at its beginning until it is told otherwise.
+    pub fn told(began_unix_ms: u64) -> (Self, Hand) {
+        let hand = Hand { nanos: Box::leak(Box::default()), began_unix_ms };
+        (Self { source: Source::Told(hand) }, hand)
     }
 
     /// This moment.
     #[expect(clippy::disallowed_methods, reason = "the one place where clocks are read")]
     pub fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono: self.mono(), unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
+        let mono = self.mono();
+        let unix = match self.source {
+            Source::Running(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Source::Told(hand) => Duration::from_millis(hand.began_unix_ms) + mono.since(Mono::ZERO),
+        };
+        Now { mono, unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
     }
 
     /// This moment on the monotonic clock alone: half the cost of [`Clock::now`].
     pub fn mono(&self) -> Mono {
-        Mono(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        match self.source {
+            Source::Running(start) => Mono(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)),
+            Source::Told(hand) => Mono(hand.nanos.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_told_the_time_stands_still_until_then() {
+        let (clock, hand) = Clock::told(1_000);
+        assert_eq!(clock.now(), Now { mono: Mono::ZERO, unix_ms: 1_000 });
+        hand.set(Mono::from_nanos(5_000_000));
+        assert_eq!(clock.now(), Now { mono: Mono::from_nanos(5_000_000), unix_ms: 1_005 });
     }
 }

@@ -70,6 +70,11 @@ impl Room {
         &self.name
     }
 
+    /// What its cookies are bound to.
+    pub fn id(&self) -> RoomId {
+        self.id
+    }
+
     /// Takes over a reloaded policy.
     pub fn configure(&self, policy: &policy::WaitingRoom, now: Now) {
         self.cookie_seconds.store(cookie_seconds(policy), Ordering::Relaxed);
@@ -153,13 +158,16 @@ impl Room {
         }
     }
 
+    /// What [`Room::poll`] answers, before it is put into words.
+    pub fn place(&self, presented: Presented, held: bool, now: Now) -> Visit {
+        let mut machine = self.machine.lock();
+        if held { machine.hold_place(presented, now) } else { machine.poll(presented, now) }
+    }
+
     /// `/.seawall/room/NAME`: the visitor's place, always in JSON, and always 200: the question is
     /// answered. One who is admitted by it gets the session's cookie.
     pub fn poll(&self, presented: Presented, asks: Asks, held: bool, now: Now) -> Answer {
-        let visit = {
-            let mut machine = self.machine.lock();
-            if held { machine.hold_place(presented, now) } else { machine.poll(presented, now) }
-        };
+        let visit = self.place(presented, held, now);
         let mut body = Vec::with_capacity(256);
         let mut fields = Fields::new();
         match visit {

@@ -124,6 +124,16 @@ impl Origin {
         self.backlog.len() + self.working + self.waiting
     }
 
+    /// Whether it answers at all.
+    pub const fn is_alive(&self) -> bool {
+        self.alive
+    }
+
+    /// Requests a second at best, as it is now; pauses and cold starts aside.
+    pub fn capacity(&self) -> f64 {
+        if self.alive { self.workers as f64 / self.service.as_secs_f64() } else { 0.0 }
+    }
+
     /// The most that ever were in the house.
     pub const fn peak(&self) -> usize {
         self.peak

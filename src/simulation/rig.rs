@@ -24,7 +24,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 const GOOD_WITHIN: Duration = Duration::from_millis(500);
 /// How many may wait for a place.
 const LINE: usize = 64;
-/// How long they do.
+/// How long they do: so that an answer may still be good, whatever the origin's capacity has become.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How long an origin may take to answer, as `response_timeout`'s default.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);

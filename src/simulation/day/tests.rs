@@ -1,0 +1,113 @@
+use super::*;
+use crate::policy::file;
+use crate::simulation::origin::Change;
+
+const ROOM: &str = r#"
+[edge]
+listen = ["127.0.0.1:0"]
+[origin.shop]
+servers = ["127.0.0.1:9"]
+concurrency = { mode = "fixed", limit = 4, queue = 16, patience = "1s" }
+[rate_limit.few]
+key = "client_ip"
+quota = "10/s"
+[waiting_room.launch]
+capacity = 100
+session = { idle = "20s", max = "5m" }
+claim = "20s"
+[cache.page]
+ttl = "2s"
+stale_while_revalidate = "10s"
+[[route]]
+name = "pages"
+path = "/p/**"
+rate_limit = "few"
+cache = "page"
+[[route]]
+name = "checkout"
+path = "/checkout/**"
+waiting_room = "launch"
+at.static = "wait"
+[[route]]
+name = "all"
+rate_limit = "few"
+"#;
+
+fn plan(arrivals: Arrivals, visitors: u32, over: u64) -> Plan {
+    let policy = file::parse(ROOM, std::path::Path::new(".")).policy.unwrap();
+    Plan {
+        journey: Journey::of(&policy),
+        policy,
+        snapshot: None,
+        origin: Shape::shop().collapsing(0.5),
+        arrivals,
+        visitors,
+        over: Duration::from_secs(over),
+        after: Duration::from_secs(1200),
+        patience: Patience { median: Duration::from_secs(300) },
+        think: Duration::from_secs(4),
+        greedy: 400.0,
+        seed: 1,
+    }
+}
+
+fn day(plan: Plan) -> Report {
+    run(plan, |_, _| ())
+}
+
+#[test]
+fn everyone_who_came_is_accounted_for() {
+    for arrivals in [Arrivals::Flash, Arrivals::RetryStorm, Arrivals::Greedy, Arrivals::Step] {
+        let report = day(plan(arrivals, 5_000, 60));
+        let total = report.total();
+        assert_eq!(total.arrived, 5_000, "{arrivals:?}");
+        let gone = total.through + total.left_queue + total.left_refused;
+        assert_eq!(gone + report.still_there, 5_000, "{arrivals:?}: {total:?}");
+        assert_eq!(report.still_there, 0, "{arrivals:?}: the day is long enough for all");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_day() {
+    let of = |seed| day(Plan { seed, ..plan(Arrivals::RetryStorm, 2_000, 30) });
+    assert_eq!(of(1), of(1));
+    assert_ne!(of(1), of(2));
+}
+
+#[test]
+fn a_quiet_day_refuses_nobody() {
+    let total = day(plan(Arrivals::Steady, 1_000, 100)).total();
+    assert_eq!((total.refused(), total.left_queue), (0, 0), "{total:?}");
+    assert_eq!(total.through, 1_000);
+    assert!(total.hits() > 300, "popular pages are fetched once for all: {total:?}");
+    assert!(total.latencies.quantile(0.5).unwrap() < Duration::from_millis(40));
+}
+
+#[test]
+fn a_flood_never_reaches_the_origin_and_its_capacity_is_used() {
+    let report = day(plan(Arrivals::Flash, 20_000, 60));
+    let total = report.total();
+    assert!(total.in_flight <= 4, "{}", total.in_flight);
+    let used = report.used(Span::turned_away).unwrap();
+    assert!(used > 0.9, "{used}");
+    assert!(report.spans.iter().all(|span| span.inside <= 100));
+}
+
+#[test]
+fn one_greedy_client_takes_nothing_from_the_others() {
+    let total = day(plan(Arrivals::Greedy, 1_000, 100)).total();
+    assert_eq!(total.through, 1_000, "{total:?}");
+    assert!(total.greedy > 39_000 && total.greedy_served < total.greedy / 10, "{total:?}");
+}
+
+#[test]
+fn a_dead_origin_sends_the_level_to_static_and_comes_back() {
+    let mut plan = plan(Arrivals::Steady, 3_000, 300);
+    plan.origin =
+        Shape::shop().then(Duration::from_secs(60), Change::Dies).then(Duration::from_secs(90), Change::Returns);
+    let report = day(plan);
+    let level = |s: u64| report.spans[s as usize].level;
+    assert_eq!((level(30), level(80)), (Level::Normal, Level::Static));
+    assert_eq!(level(200), Level::Normal);
+    assert!(report.spans[200].answered > 0);
+}

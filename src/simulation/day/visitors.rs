@@ -1,0 +1,284 @@
+//! Visitors: what each does when its moment comes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::{Day, Who, step_seconds};
+use crate::clock::Mono;
+use crate::pipeline::answer::{Answer, RequestId};
+use crate::pipeline::passage::Passage;
+use crate::pipeline::reason::Reason;
+use crate::pipeline::room::Room;
+use crate::pipeline::view::{Field, View};
+use crate::pipeline::{Outcome, decide};
+use crate::simulation::figures::is_refusal;
+use crate::simulation::journey::{item, view};
+use crate::waiting_room::{LIVENESS_WINDOW, POLL_MAX, Place, Presented, Session, Ticket, Visit};
+
+/// How often one deep in a queue is heard of at least. Who is silent for two whole liveness windows
+/// is absent; so long a silence holds one at most.
+const HEARTBEAT: Duration = Duration::from_secs(2 * LIVENESS_WINDOW.as_secs() - 10);
+/// When one polls who is held, or does not know how long it will be.
+const HELD_POLL: Duration = Duration::from_secs(20);
+/// The greedy client's address.
+const GREEDY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
+
+/// What one carries for a room: 24 bytes, because there may be ten million.
+#[derive(Clone, Copy, Debug)]
+enum Carried {
+    Nothing,
+    Ticket(Ticket),
+    Session(Session),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visitor {
+    carried: Carried,
+    /// When patience with the queue ends, and when it began; milliseconds of the day.
+    leaves_ms: u32,
+    queued_ms: u32,
+    /// Which room it carries something for.
+    room: u8,
+    step: u8,
+    /// Refusals in a row.
+    refused: u8,
+    item: u8,
+}
+
+impl Day {
+    /// The next of the crowd comes, and asks for the first page.
+    pub(super) fn arrive(&mut self) {
+        let number = self.come();
+        let item = item(self.random.unit()) as u8;
+        let visitor =
+            Visitor { carried: Carried::Nothing, leaves_ms: 0, queued_ms: 0, room: 0, step: 0, refused: 0, item };
+        self.visitors.push(visitor);
+        self.here += 1;
+        self.current.arrived += 1;
+        self.ask(number);
+    }
+
+    /// This visitor's moment has come: a place to ask for, or a page.
+    pub(super) fn act(&mut self, number: u32) {
+        let Some(visitor) = self.visitors.get(number as usize).copied() else { return };
+        match visitor.carried {
+            Carried::Ticket(ticket) => self.ask_place(number, visitor, ticket),
+            Carried::Nothing | Carried::Session(_) => self.ask(number),
+        }
+    }
+
+    fn ask_place(&mut self, number: u32, visitor: Visitor, ticket: Ticket) {
+        if self.ms() >= visitor.leaves_ms {
+            self.current.left_queue += 1;
+            return self.leave();
+        }
+        let Some(room) = self.site.rooms().get(usize::from(visitor.room)) else { return };
+        let held = self.held.get(usize::from(visitor.room)).copied().unwrap_or_default();
+        let presented = Presented { session: None, ticket: Some(ticket) };
+        match room.place(presented, held, self.now) {
+            Visit::Inside { session, .. } => {
+                let waited = Duration::from_millis(u64::from(self.ms().saturating_sub(visitor.queued_ms)));
+                self.current.waited = self.current.waited.max(Some(waited));
+                self.carry(number, Carried::Session(session));
+                self.ask(number);
+            }
+            Visit::Queued { ticket, place } => {
+                self.carry(number, Carried::Ticket(ticket));
+                self.poll_after(number, next_poll(place));
+            }
+            Visit::Held => self.poll_after(number, HELD_POLL),
+            Visit::Full { retry_after } => self.refused(number, Some(retry_after)),
+        }
+    }
+
+    fn poll_after(&mut self, number: u32, after: Duration) {
+        let Some(visitor) = self.visitors.get(number as usize) else { return };
+        let leaves = Mono::ZERO.after(Duration::from_millis(u64::from(visitor.leaves_ms)));
+        self.wheel.put(number, self.now.mono.after(after).min(leaves));
+    }
+
+    /// Asks for the page of this visitor's step.
+    fn ask(&mut self, number: u32) {
+        let Some(visitor) = self.visitors.get(number as usize).copied() else { return };
+        let mut cookie = std::mem::take(&mut self.cookie);
+        cookie.clear();
+        if let (Carried::Session(session), Some(room)) = (visitor.carried, self.room(visitor.room)) {
+            cookie.extend(["__Host-seawall_", room.name(), "="]);
+            cookie.push_str(session.encode(&self.keys, room.id()).as_str());
+        }
+        let (step, item) = (usize::from(visitor.step), u64::from(visitor.item));
+        self.request(Who::Visitor(number), step, item, address(number), &cookie);
+        self.cookie = cookie;
+    }
+
+    /// The greedy client's requests of this step of the wheel: for things that nobody has asked for.
+    pub(super) fn be_greedy(&mut self) {
+        self.greedy_owed += self.greedy * step_seconds();
+        let page = self.journey.steps.len().min(2).saturating_sub(1);
+        while self.greedy_owed >= 1.0 {
+            self.greedy_owed -= 1.0;
+            self.current.greedy += 1;
+            let item = 1_000 + self.random.below(1_000_000);
+            self.request(Who::Greedy, page, item, GREEDY, "");
+        }
+    }
+
+    /// A request on its way through the pipeline.
+    fn request(&mut self, who: Who, step: usize, item: u64, client: IpAddr, cookie: &str) {
+        let Some(step) = self.journey.steps.get(step) else { return };
+        let mut target = std::mem::take(&mut self.target);
+        step.write_path(item, &mut target);
+        let fields =
+            [Field { name: "accept", value: b"application/json" }, Field { name: "cookie", value: cookie.as_bytes() }];
+        let fields = fields.get(..if cookie.is_empty() { 1 } else { 2 }).unwrap_or_default();
+        let view = View { client, ..view(&step.method, &target, &self.journey.host, fields) };
+        self.next_request = self.next_request.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let (mut passage, outcome) = decide(&self.site, &view, RequestId::new(self.next_request), self.now);
+        self.target = target;
+        match outcome {
+            Outcome::Answer(answer) => {
+                self.refresh(&mut passage);
+                self.answered(who, passage, &answer);
+            }
+            Outcome::Origin => self.ask_origin(who, passage),
+        }
+    }
+
+    /// Seawall's own answer.
+    pub(super) fn answered(&mut self, who: Who, mut passage: Passage, answer: &Answer) {
+        if matches!(answer.reason, Reason::Queued | Reason::RoomHeld) {
+            if let Who::Visitor(number) = who {
+                self.current.count(answer.reason);
+                self.queue(number, &passage, answer);
+            }
+            return passage.finish(answer.reason, answer.status(), 0, self.now.mono);
+        }
+        if !is_refusal(answer.reason) {
+            return self.served(who, passage, answer.reason);
+        }
+        if let Who::Visitor(number) = who {
+            self.current.count(answer.reason);
+            self.take_cookie(number, &mut passage);
+            let field = answer.fields.iter().find(|(name, _)| *name == "retry-after");
+            self.refused(number, field.and_then(|(_, v)| v.parse().ok()).map(Duration::from_secs));
+        }
+        passage.finish(answer.reason, answer.status(), 0, self.now.mono);
+    }
+
+    /// The page that was asked for.
+    pub(super) fn served(&mut self, who: Who, mut passage: Passage, reason: Reason) {
+        match who {
+            Who::Visitor(number) => {
+                self.current.count(reason);
+                if matches!(reason, Reason::Pass | Reason::Fill) {
+                    self.current.latencies.record(self.now.mono.since(passage.began.mono));
+                }
+                self.take_cookie(number, &mut passage);
+                self.go_on(number);
+            }
+            Who::Greedy => self.current.greedy_served += 1,
+            Who::Fill => {}
+        }
+        passage.finish(reason, 200, 0, self.now.mono);
+    }
+
+    /// Goes on to the next page, after a while, or is done.
+    fn go_on(&mut self, number: u32) {
+        let Some(visitor) = self.visitors.get_mut(number as usize) else { return };
+        visitor.refused = 0;
+        visitor.step = visitor.step.saturating_add(1);
+        let next = self.journey.steps.get(usize::from(visitor.step));
+        if next.is_some_and(|step| self.random.below(100) < u64::from(step.share)) {
+            let think = self.random.between(self.think / 2, self.think * 3 / 2);
+            return self.wheel.put(number, self.now.mono.after(think));
+        }
+        self.current.through += 1;
+        self.leave();
+    }
+
+    fn refused(&mut self, number: u32, retry_after: Option<Duration>) {
+        let Some(visitor) = self.visitors.get_mut(number as usize) else { return };
+        visitor.refused = visitor.refused.saturating_add(1);
+        match self.arrivals.again(visitor.refused, retry_after, &mut self.random) {
+            Some(after) => self.wheel.put(number, self.now.mono.after(after)),
+            None => {
+                self.current.left_refused += 1;
+                self.leave();
+            }
+        }
+    }
+
+    /// Has a place in a room's queue now.
+    fn queue(&mut self, number: u32, passage: &Passage, answer: &Answer) {
+        let Some(id) = passage.route().waiting_room else { return };
+        let room = self.site.room(id).clone();
+        let value = answer.fields.iter().find(|(name, _)| *name == "set-cookie").map(|(_, v)| cookie_value(v));
+        let ticket = value.and_then(|v| Ticket::parse(v.as_bytes(), &self.keys, room.id()));
+        let (now, patience) = (self.ms(), self.patience.draw(&mut self.random));
+        let Some(visitor) = self.visitors.get_mut(number as usize) else { return };
+        if let Some(ticket) = ticket {
+            visitor.carried = Carried::Ticket(ticket);
+            visitor.room = u8::try_from(id.0).unwrap_or(u8::MAX);
+            visitor.queued_ms = now;
+            visitor.leaves_ms = now.saturating_add(u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+            let retry = answer.fields.iter().find(|(name, _)| *name == "retry-after");
+            let retry = retry.and_then(|(_, v)| v.parse().ok()).map_or(HELD_POLL, Duration::from_secs);
+            return self.poll_after(number, if retry < POLL_MAX { retry } else { HEARTBEAT });
+        }
+        // Held inside: the session goes on, and so does the visitor once the level allows.
+        self.wheel.put(number, self.now.mono.after(HELD_POLL));
+    }
+
+    /// Keeps the session that an answer brings.
+    fn take_cookie(&mut self, number: u32, passage: &mut Passage) {
+        let Some(id) = passage.route().waiting_room else { return };
+        let room = self.site.room(id);
+        let mut values = passage.cookies.iter().map(|cookie| cookie_value(cookie));
+        if let Some(session) = values.find_map(|v| Session::parse(v.as_bytes(), &self.keys, room.id())) {
+            self.carry(number, Carried::Session(session));
+            if let Some(visitor) = self.visitors.get_mut(number as usize) {
+                visitor.room = u8::try_from(id.0).unwrap_or(u8::MAX);
+            }
+        }
+    }
+
+    fn carry(&mut self, number: u32, carried: Carried) {
+        if let Some(visitor) = self.visitors.get_mut(number as usize) {
+            visitor.carried = carried;
+        }
+    }
+
+    fn room(&self, room: u8) -> Option<&Room> {
+        self.site.rooms().get(usize::from(room)).map(AsRef::as_ref)
+    }
+
+    /// Has no more to do here.
+    fn leave(&mut self) {
+        self.here -= 1;
+    }
+
+    /// Milliseconds of the day: 49 days fit.
+    fn ms(&self) -> u32 {
+        u32::try_from(self.now.mono.as_nanos() / 1_000_000).unwrap_or(u32::MAX)
+    }
+}
+
+/// When a place is asked for again: by half of the wait that it shows, so that a browser's polls deep
+/// in the queue, which change nothing, need not happen.
+fn next_poll(place: Place) -> Duration {
+    let half = place.wait.map_or(place.poll_after, |(low, _)| low / 2);
+    // At the longest interval there is, what is known is: not soon.
+    let far = if place.poll_after < POLL_MAX { half } else { HEARTBEAT };
+    far.clamp(place.poll_after, HEARTBEAT)
+}
+
+/// The value in a Set-Cookie field.
+fn cookie_value(field: &str) -> &str {
+    let pair = field.split(';').next().unwrap_or_default();
+    pair.split_once('=').map_or("", |(_, value)| value)
+}
+
+/// An address of one's own, and a network shared with few: neighbours in the crowd are strangers.
+fn address(number: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(number.wrapping_mul(0x9e37_79b1)))
+}
