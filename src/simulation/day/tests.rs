@@ -111,3 +111,17 @@ fn a_dead_origin_sends_the_level_to_static_and_comes_back() {
     assert_eq!(level(200), Level::Normal);
     assert!(report.spans[200].answered > 0);
 }
+
+#[test]
+fn nobody_who_waits_is_taken_for_absent() {
+    let mut plan = plan(Arrivals::Step, 20_000, 20);
+    // Everyone wants the one page behind the room, and nobody gives up.
+    plan.journey.steps = vec!["/checkout/*".parse().unwrap()];
+    plan.patience = Patience { median: Duration::from_secs(100_000) };
+    let report = day(plan);
+    for pair in report.spans[30..500].windows(2) {
+        let (before, after) = (pair[0].waiting, pair[1].waiting);
+        assert!(before.abs_diff(after) < 100, "{before} waited, and a second later {after}");
+    }
+    assert!(report.spans[500].waiting > 10_000);
+}

@@ -15,9 +15,9 @@ use crate::simulation::figures::is_refusal;
 use crate::simulation::journey::{item, view};
 use crate::waiting_room::{LIVENESS_WINDOW, POLL_MAX, Place, Presented, Session, Ticket, Visit};
 
-/// How often one deep in a queue is heard of at least. Who is silent for two whole liveness windows
-/// is absent; so long a silence holds one at most.
-const HEARTBEAT: Duration = Duration::from_secs(2 * LIVENESS_WINDOW.as_secs() - 10);
+/// How often one deep in a queue is heard of at least: once in each liveness window, or the room
+/// would take its holder for absent.
+const HEARTBEAT: Duration = Duration::from_secs(LIVENESS_WINDOW.as_secs() - 1);
 /// When one polls who is held, or does not know how long it will be.
 const HELD_POLL: Duration = Duration::from_secs(20);
 /// The greedy client's address.
