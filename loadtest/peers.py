@@ -75,8 +75,9 @@ def installed(args):
     return proxies
 
 
-def find_tools(args):
-    for tool in ("origin", "storm", "keys"):
+def find_tools(args, rows):
+    keys = any(row.name.startswith("keys") for row in rows)
+    for tool in ("origin", "storm", *(["keys"] if keys else [])):
         path = pathlib.Path(getattr(args, tool)).resolve()
         if not path.exists():
             sys.exit(f"no {path}: cargo build --release --examples")
@@ -111,7 +112,7 @@ def main():
             print(f"{row.name:24} {row.title}: {row.target}")
         return
     rows, results = chosen_rows(args.only), {}
-    find_tools(args)
+    find_tools(args, rows)
     proxies = installed(args)
     raise_file_limit()
     try:

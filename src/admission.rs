@@ -47,6 +47,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
 const STANDING_MAX: Duration = Duration::from_millis(40);
 /// And never shorter than this: a line that runs dry wastes places.
 const STANDING_LEAST: usize = 8;
+/// Requests that one client may have in line as any other may.
+const CLIENT_LEAST: usize = 2;
 /// A request that so many rounds of others have overtaken lends its place.
 const OVERTAKEN_ROUNDS: u64 = 5;
 
@@ -177,7 +179,6 @@ impl Admission {
             self.standing.came(ask.class);
             return Admit::Granted(self.occupy(ask.class, ask.kind, now));
         }
-        self.standing.came(ask.class);
         match self.queue(ask, limit, now) {
             Ok((id, deadline)) => {
                 self.see(now);
@@ -194,14 +195,22 @@ impl Admission {
     fn queue(&mut self, ask: Ask, limit: usize, now: Mono) -> Result<(WaiterId, Mono), Reason> {
         let overloaded = self.standing.overloaded();
         let patience = self.policy.patience.of(ask.class);
-        if !ask.waits || patience.is_zero() || (overloaded && !self.standing.lets_in(ask.class, ask.cohort)) {
+        let waiter = Waiter { class: ask.class, kind: ask.kind, client: ask.client };
+        if !ask.waits || patience.is_zero() {
             return Err(Reason::Shed);
+        }
+        // Who waits behind others of their own is the line's to hold back: they are no reason to shed
+        // other people's visits.
+        if self.line.of_client(&waiter) < CLIENT_LEAST {
+            self.standing.came(ask.class);
+            if overloaded && !self.standing.lets_in(ask.class, ask.cohort) {
+                return Err(Reason::Shed);
+            }
         }
         let per_second = self.throughput.per_second(now);
         if !overloaded && per_second > 0.0 && self.line.ahead(ask.class) / per_second > patience.as_secs_f64() {
             return Err(Reason::QueueFull);
         }
-        let waiter = Waiter { class: ask.class, kind: ask.kind, client: ask.client };
         let standing = (per_second * STANDING_MAX.as_secs_f64()) as usize;
         let class_full = overloaded && self.line.waiting(ask.class) >= standing.max(STANDING_LEAST).max(limit);
         if class_full || self.line.len() >= self.policy.queue.places(limit) {

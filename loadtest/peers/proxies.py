@@ -4,6 +4,7 @@ Every peer stands at its best for this origin: nginx's and HAProxy's numbers wer
 4 workers × 20 ms; Envoy finds its own. Seawall's policy names no number unless --fixed is given.
 """
 import json
+import pathlib
 import shutil
 
 from .processes import HOST, free_port, raise_file_limit, running
@@ -13,7 +14,9 @@ SEARCHED = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/bin:/bin"
 
 def found(given, name):
     """The program's path; none if it is not installed."""
-    return shutil.which(given or name) or shutil.which(name, path=SEARCHED)
+    program = shutil.which(given or name) or shutil.which(name, path=SEARCHED)
+    # Each is started in a directory of its own.
+    return program and str(pathlib.Path(program).resolve())
 
 
 class Seawall:

@@ -63,8 +63,9 @@ impl Standing {
         let rate = per_second();
         let delay = if self.least == 0 { 0.0 } else { self.least as f64 / rate.max(0.001) };
         self.delay = Duration::from_secs_f64(delay.min(3600.0));
-        // One that is served within a turn of the places does not stand, however slow the origin.
-        self.overloaded = self.least > 1 && self.delay > TARGET;
+        // One that is served within a turn of the places does not stand, however slow the origin. It
+        // is over when the line all but runs dry: it is kept short meanwhile.
+        self.overloaded = self.least > 1 && (self.overloaded || self.delay > TARGET);
         for tally in &mut self.tallies {
             tally.roll(self.overloaded);
         }

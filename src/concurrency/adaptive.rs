@@ -37,11 +37,17 @@ const CHANGED: f64 = 0.15;
 const FAILING: f64 = 0.05;
 const FAILURES: u32 = 3;
 const BACK_OFF: f64 = 0.7;
-/// How often a higher limit is tried while the limit holds others back.
+/// How often a higher limit is tried while the limit holds others back; doubled where it is no better.
 const UP_EVERY: Duration = Duration::from_millis(500);
+const UP_EVERY_MAX: Duration = Duration::from_secs(1);
 /// How often a lower one is; doubled each time that it is worse.
 const DOWN_EVERY: Duration = Duration::from_secs(2);
 const DOWN_EVERY_MAX: Duration = Duration::from_secs(16);
+/// Requests that say where to begin, and the room left over what they say.
+const STARTERS: u32 = 8;
+const START_ROOM: f64 = 1.25;
+/// Latencies so many times the shortest, on average, say that requests wait inside the origin.
+const WAITING: f64 = 1.3;
 /// A trial that gets no requests to judge by is over after this.
 const TRIAL_MAX: Duration = Duration::from_secs(2);
 /// How long a limit must lie unused before it comes down.
@@ -70,7 +76,9 @@ pub struct Adaptive {
     search: Option<Search>,
     tried_up: Mono,
     tried_down: Mono,
+    up_every: Duration,
     down_every: Duration,
+    start: Option<Start>,
     /// Whether home was ever full and measured.
     known: bool,
     /// The most in flight since, for a limit that is not used.
@@ -78,6 +86,15 @@ pub struct Adaptive {
     peak_since: Mono,
     answered: u32,
     failed: u32,
+}
+
+/// What the first requests tell.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    ended: u32,
+    first: Option<Mono>,
+    shortest: Option<Duration>,
+    sum: Duration,
 }
 
 /// The rest of a search: which ways are left to try, and how far.
@@ -112,7 +129,9 @@ impl Adaptive {
             search: Some(Search::DOWN),
             tried_up: Mono::ZERO,
             tried_down: Mono::ZERO,
+            up_every: UP_EVERY,
             down_every: DOWN_EVERY,
+            start: Some(Start::default()),
             known: false,
             peak: 0,
             peak_since: Mono::ZERO,
@@ -142,7 +161,11 @@ impl Adaptive {
             // Lower first: where nothing is lost by it the origin's own queue goes, and only then
             // can be seen what more would gain.
             self.search = Some(Search::DOWN);
-            self.down_every = DOWN_EVERY;
+            (self.up_every, self.down_every) = (UP_EVERY, DOWN_EVERY);
+            // What was measured is a mixture of before and after: once more, then the search.
+            self.known = false;
+            self.round.forget();
+            return self.again(now);
         }
         self.next_trial(now);
     }
@@ -150,7 +173,7 @@ impl Adaptive {
     fn next_trial(&mut self, now: Mono) {
         let trial = match self.search {
             Some(search) => Some((search, true)),
-            None if now.since(self.tried_up) >= UP_EVERY => {
+            None if now.since(self.tried_up) >= self.up_every => {
                 Some((Search { up: true, coarse: false, last: true }, false))
             }
             None if now.since(self.tried_down) >= self.down_every => {
@@ -217,14 +240,16 @@ impl Adaptive {
         if better {
             self.home = self.limit;
             self.round.settle();
-            self.down_every = DOWN_EVERY;
+            (self.up_every, self.down_every) = (UP_EVERY, DOWN_EVERY);
             // Where one step was good the next may be, in the same direction; the other is where we came from.
             let search = self.search.filter(|_| searching).unwrap_or(Search { up, coarse: false, last: true });
             self.search = Some(Search { last: true, ..search });
             self.next_trial(now);
         } else {
-            if !up && !searching {
-                self.down_every = (self.down_every * 2).min(DOWN_EVERY_MAX);
+            match up {
+                _ if searching => {}
+                true => self.up_every = (self.up_every * 2).min(UP_EVERY_MAX),
+                false => self.down_every = (self.down_every * 2).min(DOWN_EVERY_MAX),
             }
             if let Some(search) = self.search {
                 // Where all of a step down is lost, the best lies higher.
@@ -235,6 +260,29 @@ impl Adaptive {
             if self.search.is_some() {
                 self.next_trial(now);
             }
+        }
+    }
+
+    /// The first requests of all say where to begin: throughput times the shortest latency is what an
+    /// origin works on, and more than that waits inside it (BBR's start, ACM Queue 2016).
+    fn start(&mut self, sample: &Sample, now: Mono) {
+        let Some(start) = &mut self.start else { return };
+        start.ended += 1;
+        start.first = start.first.map_or(Some(sample.started), |first| Some(first.min(sample.started)));
+        start.shortest = start.shortest.map_or(Some(sample.latency), |least| Some(least.min(sample.latency)));
+        start.sum += sample.latency;
+        if start.ended < STARTERS {
+            return;
+        }
+        let (took, shortest) = (now.since(start.first.unwrap_or(now)), start.shortest.unwrap_or_default());
+        let worked_on = f64::from(start.ended) * shortest.as_secs_f64() / took.as_secs_f64().max(0.001);
+        let waits = start.sum > shortest.mul_f64(WAITING * f64::from(start.ended));
+        self.start = None;
+        let limit = ((worked_on * START_ROOM).ceil() as usize).clamp(self.min, self.max);
+        if waits && limit < self.home {
+            self.home = limit;
+            self.search = Some(Search { last: false, ..Search::UP });
+            self.go(limit, Phase::Home, now);
         }
     }
 
@@ -280,6 +328,9 @@ impl Limiter for Adaptive {
         }
         if self.failed >= FAILURES && f64::from(self.failed) > FAILING * f64::from(self.answered + self.failed) {
             return self.back_off(now);
+        }
+        if sample.outcome == Outcome::Answered {
+            self.start(sample, now);
         }
         if self.answered >= 100 {
             (self.answered, self.failed) = (0, 0);

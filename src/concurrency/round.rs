@@ -146,11 +146,15 @@ impl Round {
     /// What a limit that is `scale` times home's gains, and whether that is more than `worth`; none:
     /// not known yet.
     pub(super) fn gain(&self, scale: f64, worth: f64) -> Option<(f64, bool)> {
-        if self.count < self.least {
+        if self.count < LEAST {
             return None;
         }
         let gain = scale / self.mean();
         let error = gain * self.error() / self.mean();
+        // The first to end are the quick ones: what is not good enough by them is not good enough.
+        if self.count < self.least && gain + CLEAR * error > worth {
+            return None;
+        }
         if (gain - worth).abs() > CLEAR * error {
             return Some((gain, gain > worth));
         }
