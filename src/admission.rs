@@ -353,8 +353,8 @@ impl Admission {
     }
 
     /// The 95th percentile of admitted requests' latency over the best that there was.
-    pub fn latency_ratio(&self) -> f64 {
-        self.pulse.latency_ratio()
+    pub fn latency_ratio(&self, now: Mono) -> f64 {
+        self.pulse.latency_ratio(now)
     }
 
     /// The share of admitted requests that the origin could not answer.
