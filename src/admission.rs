@@ -175,9 +175,10 @@ impl Admission {
         let shut = self.kinds.is_shut(ask.kind, limit, self.bulkhead(), now);
         // Free places go to the line first: one that is free is one that nobody in line may have.
         if self.in_flight < limit && !shut {
-            self.see(now);
             self.standing.came(ask.class);
-            return Admit::Granted(self.occupy(ask.class, ask.kind, now));
+            let flight = self.occupy(ask.class, ask.kind, now);
+            self.see(now);
+            return Admit::Granted(flight);
         }
         match self.queue(ask, limit, now) {
             Ok((id, deadline)) => {
@@ -362,8 +363,8 @@ impl Admission {
     }
 
     /// The 95th percentile of admitted requests' latency over the best that there was.
-    pub fn latency_ratio(&self) -> f64 {
-        self.pulse.latency_ratio()
+    pub fn latency_ratio(&self, now: Mono) -> f64 {
+        self.pulse.latency_ratio(now)
     }
 
     /// The share of admitted requests that the origin could not answer.
@@ -378,6 +379,8 @@ impl Admission {
     }
 
     fn see(&mut self, now: Mono) {
+        let full = self.in_flight >= self.limit();
+        self.throughput.see(full || !self.line.is_empty(), now);
         let throughput = &self.throughput;
         self.standing.see(self.line.len(), || throughput.per_second(now), now);
     }

@@ -7,6 +7,11 @@ use crate::clock::Mono;
 
 /// Latencies looked at for the 95th percentile.
 const RECENT: usize = 128;
+/// And for so long: what was slow then says nothing of now, and a level that lets nobody through
+/// would otherwise hold itself.
+const RECENT_FOR: Duration = Duration::from_secs(10);
+/// Of fewer there is no 95th percentile.
+const RECENT_LEAST: usize = 20;
 /// How long errors are remembered.
 const ERROR_MEMORY: Duration = Duration::from_secs(1);
 /// A route's usual latency is the mean of its last requests, about so many.
@@ -18,8 +23,8 @@ const FORGET: f64 = 1.005;
 pub(super) struct Pulse {
     /// The usual latency of each route, seconds, and how many requests made it.
     usual: Vec<(f64, f64)>,
-    /// Latencies over their route's usual one.
-    ratios: [f32; RECENT],
+    /// Latencies over their route's usual one, and when they were.
+    ratios: [(f32, Mono); RECENT],
     seen: usize,
     /// The least 95th percentile of a whole block.
     best: f64,
@@ -30,7 +35,7 @@ pub(super) struct Pulse {
 
 impl Default for Pulse {
     fn default() -> Self {
-        let ratios = [1.0; RECENT];
+        let ratios = [(1.0, Mono::ZERO); RECENT];
         Self { usual: Vec::new(), ratios, seen: 0, best: f64::INFINITY, ended: 0.0, failed: 0.0, at: Mono::ZERO }
     }
 }
@@ -47,11 +52,11 @@ impl Pulse {
         *count = (*count + 1.0).min(USUAL_MEMORY);
         *usual += (latency - *usual) / *count;
         if let Some(place) = self.ratios.get_mut(self.seen % RECENT) {
-            *place = (latency / *usual) as f32;
+            *place = ((latency / *usual) as f32, now);
         }
         self.seen += 1;
         if self.seen.is_multiple_of(RECENT) {
-            self.best = (self.best * FORGET).min(self.p95());
+            self.best = (self.best * FORGET).min(self.p95(Mono::ZERO).unwrap_or(self.best));
         }
     }
 
@@ -63,14 +68,22 @@ impl Pulse {
     }
 
     /// The 95th percentile of late, over the best there was; 1.0 while too little is known.
-    pub(super) fn latency_ratio(&self) -> f64 {
-        if self.best.is_finite() { (self.p95() / self.best).max(1.0) } else { 1.0 }
+    pub(super) fn latency_ratio(&self, now: Mono) -> f64 {
+        if !self.best.is_finite() {
+            return 1.0;
+        }
+        let since = Mono::ZERO.after(now.since(Mono::ZERO).saturating_sub(RECENT_FOR));
+        self.p95(since).map_or(1.0, |p95| (p95 / self.best).max(1.0))
     }
 
-    fn p95(&self) -> f64 {
-        let mut sorted = self.ratios;
-        let (_, p95, _) = sorted.select_nth_unstable_by(RECENT * 95 / 100, f32::total_cmp);
-        f64::from(*p95)
+    /// Of those that ended since; none: too few.
+    fn p95(&self, since: Mono) -> Option<f64> {
+        let mut sorted = [0.0; RECENT];
+        let recent = self.ratios.iter().filter(|(_, at)| *at >= since).map(|(ratio, _)| *ratio);
+        let count = sorted.iter_mut().zip(recent).map(|(place, ratio)| *place = ratio).count();
+        let sorted = sorted.get_mut(..count).filter(|_| count >= RECENT_LEAST)?;
+        let (_, p95, _) = sorted.select_nth_unstable_by(count * 95 / 100, f32::total_cmp);
+        Some(f64::from(*p95))
     }
 
     /// The share of requests that the origin could not answer, of late; of a handful, none.
@@ -94,11 +107,22 @@ mod tests {
         for t in 0..2000 {
             pulse.answered((t % 2) as usize, Duration::from_millis(if t % 2 == 0 { 10 } else { 900 }), ms(t * 10));
         }
-        assert!((0.99..1.01).contains(&pulse.latency_ratio()));
+        assert!((0.99..1.01).contains(&pulse.latency_ratio(ms(20_000))));
         for t in 2000..2100 {
             pulse.answered(0, Duration::from_millis(30), ms(t * 10));
         }
-        assert!((2.0..3.1).contains(&pulse.latency_ratio()), "{}", pulse.latency_ratio());
+        assert!((2.0..3.1).contains(&pulse.latency_ratio(ms(21_000))));
+    }
+
+    #[test]
+    fn what_was_slow_says_nothing_once_nobody_asks() {
+        let mut pulse = Pulse::default();
+        for t in 0..1200 {
+            let latency = if t < 1000 { 10 } else { 50 };
+            pulse.answered(0, Duration::from_millis(latency), ms(t * 10));
+        }
+        assert!(pulse.latency_ratio(ms(12_000)) > 1.5);
+        assert_eq!(pulse.latency_ratio(ms(60_000)), 1.0, "or a level that lets nobody through would last for ever");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::{Limit, Patience, Queue};
 
+mod edges;
 mod property;
 
 fn policy(limit: usize, queue: usize) -> Concurrency {

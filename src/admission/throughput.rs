@@ -1,10 +1,13 @@
-//! How many requests a second an origin has finished of late.
+//! How many requests a second an origin finishes while it is busy.
+//!
+//! Only the time counts in which every place is taken or somebody waits: an origin that nobody asks
+//! finishes little, and carries as much as ever.
 
 use std::time::Duration;
 
 use crate::clock::Mono;
 
-/// How far back it remembers: what is older counts for less than 37 %.
+/// How far back it remembers, of busy time: what is older counts for less than 37 %.
 const MEMORY: Duration = Duration::from_secs(5);
 
 /// An exponentially weighted rate over events, exact at any spacing: every event adds `1 / MEMORY`,
@@ -12,24 +15,48 @@ const MEMORY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Throughput {
     faded: f64,
+    /// In busy time, as the next.
     began: Option<Mono>,
     at: Mono,
+    /// The busy time until `seen`.
+    spent: Duration,
+    busy: bool,
+    seen: Mono,
 }
 
 impl Throughput {
+    /// Whether the origin is busy from now on. To be told at each event.
+    pub(super) fn see(&mut self, busy: bool, now: Mono) {
+        self.spent = self.busy_time(now).since(Mono::ZERO);
+        self.seen = self.seen.max(now);
+        self.busy = busy;
+    }
+
+    /// A request was finished.
     pub(super) fn record(&mut self, now: Mono) {
+        if !self.busy {
+            return;
+        }
+        let now = self.busy_time(now);
         self.began.get_or_insert(now);
         self.faded = self.fade(now) + 1.0 / MEMORY.as_secs_f64();
         self.at = self.at.max(now);
     }
 
-    /// Events a second; 0 when there was none, or none in living memory.
+    /// Events a second of busy time; 0 when there was none, or none in living memory.
     pub(super) fn per_second(&self, now: Mono) -> f64 {
         let Some(began) = self.began else { return 0.0 };
+        let now = self.busy_time(now);
         // In its first seconds the sum is not full yet: scaled to the part of the memory that is.
         let full = 1.0 - (-(now.since(began).as_secs_f64() / MEMORY.as_secs_f64())).exp();
         // Below a tenth of a second nothing is known yet.
         self.fade(now) / full.max(0.02)
+    }
+
+    /// A clock that stands still while the origin is not busy.
+    fn busy_time(&self, now: Mono) -> Mono {
+        let more = if self.busy { now.since(self.seen) } else { Duration::ZERO };
+        Mono::ZERO.after(self.spent + more)
     }
 
     fn fade(&self, now: Mono) -> f64 {
@@ -48,6 +75,7 @@ mod tests {
     #[test]
     fn a_steady_rate_is_known_within_a_second_and_stays_known() {
         let mut throughput = Throughput::default();
+        throughput.see(true, ms(0));
         for i in 0..=3000 {
             throughput.record(ms(i * 10));
             if i > 100 {
@@ -60,9 +88,23 @@ mod tests {
     #[test]
     fn an_origin_that_stops_is_forgotten() {
         let mut throughput = Throughput::default();
+        throughput.see(true, ms(0));
         for i in 0..1000 {
             throughput.record(ms(i * 10));
         }
         assert!(throughput.per_second(ms(40_000)) < 1.0);
+    }
+
+    #[test]
+    fn what_it_carries_is_not_forgotten_while_nobody_asks() {
+        let mut throughput = Throughput::default();
+        for i in 0..1000 {
+            let t = i * 1000;
+            throughput.see(true, ms(t));
+            throughput.record(ms(t + 10));
+            throughput.see(false, ms(t + 10));
+        }
+        let seen = throughput.per_second(ms(2_000_000));
+        assert!((95.0..106.0).contains(&seen), "{seen}");
     }
 }

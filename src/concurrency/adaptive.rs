@@ -84,6 +84,8 @@ pub struct Adaptive {
     /// The most in flight since, for a limit that is not used.
     peak: usize,
     peak_since: Mono,
+    /// When a request last ended.
+    seen: Mono,
     answered: u32,
     failed: u32,
 }
@@ -135,6 +137,7 @@ impl Adaptive {
             known: false,
             peak: 0,
             peak_since: Mono::ZERO,
+            seen: Mono::ZERO,
             answered: 0,
             failed: 0,
         }
@@ -298,6 +301,10 @@ impl Adaptive {
     }
 
     fn unused(&mut self, sample: &Sample, now: Mono) {
+        if now.since(std::mem::replace(&mut self.seen, now)) >= UNUSED {
+            // After a silence nothing is known of its use: the first of a burst began alone.
+            (self.peak, self.peak_since) = (0, now);
+        }
         self.peak = self.peak.max(sample.in_flight);
         if sample.full {
             self.peak_since = now;
@@ -342,5 +349,35 @@ impl Limiter for Adaptive {
             Phase::Home => self.at_home(now),
             Phase::Trial { up, searching } => self.at_trial(up, searching, now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(limiter: &mut Adaptive, in_flight: usize, ms: u64) {
+        let at = |ms: u64| Mono::from_nanos(ms * 1_000_000);
+        let (latency, started) = (Duration::from_millis(20), at(ms - 20));
+        let outcome = Outcome::Answered;
+        limiter.observe(&Sample { latency, started, in_flight, full: false, kind: 0, outcome }, at(ms));
+    }
+
+    #[test]
+    fn the_first_answer_after_a_silence_says_nothing_of_how_many_there_can_be() {
+        let mut limiter = Adaptive::new(20, 2, 100);
+        for second in 1..5 {
+            answered(&mut limiter, 1, second * 10_000);
+            assert_eq!(limiter.limit(), 20, "the initial one holds until something is known");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_used_and_never_filled_comes_down_to_twice_its_use() {
+        let mut limiter = Adaptive::new(20, 2, 100);
+        for tick in 0..200 {
+            answered(&mut limiter, 1 + tick % 4, 5000 + tick as u64 * 20);
+        }
+        assert_eq!(limiter.limit(), 8);
     }
 }

@@ -205,7 +205,7 @@ impl Origin {
         Signals {
             queue_delay: line.admission.queue_delay(),
             queue_target: admission::TARGET,
-            latency_ratio: line.admission.latency_ratio(),
+            latency_ratio: line.admission.latency_ratio(now),
             error_rate: line.admission.error_rate(now),
             ..Signals::default()
         }
