@@ -69,11 +69,9 @@ fn play(admission: &mut Admission, ledger: &mut Ledger, step: Step, now: &mut Mo
             admission.release(id, *now);
             admission.release(id, *now);
         }
-        Step::ToStream(n) if n < ledger.working.len() => {
-            if admission.to_stream(ledger.working[n], *now).is_ok() {
-                ledger.working.remove(n);
-                ledger.streams += 1;
-            }
+        Step::ToStream(n) if n < ledger.working.len() && admission.to_stream(ledger.working[n], *now).is_ok() => {
+            ledger.working.remove(n);
+            ledger.streams += 1;
         }
         Step::EndStream if ledger.streams > 0 => {
             ledger.streams -= 1;
