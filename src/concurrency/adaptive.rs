@@ -43,11 +43,6 @@ const UP_EVERY_MAX: Duration = Duration::from_secs(1);
 /// How often a lower one is; doubled each time that it is worse.
 const DOWN_EVERY: Duration = Duration::from_secs(2);
 const DOWN_EVERY_MAX: Duration = Duration::from_secs(16);
-/// Requests that say where to begin, and the room left over what they say.
-const STARTERS: u32 = 8;
-const START_ROOM: f64 = 1.25;
-/// Latencies so many times the shortest, on average, say that requests wait inside the origin.
-const WAITING: f64 = 1.3;
 /// A trial that gets no requests to judge by is over after this.
 const TRIAL_MAX: Duration = Duration::from_secs(2);
 /// How long a limit must lie unused before it comes down.
@@ -78,7 +73,6 @@ pub struct Adaptive {
     tried_down: Mono,
     up_every: Duration,
     down_every: Duration,
-    start: Option<Start>,
     /// Whether home was ever full and measured.
     known: bool,
     /// The most in flight since, for a limit that is not used.
@@ -88,15 +82,6 @@ pub struct Adaptive {
     seen: Mono,
     answered: u32,
     failed: u32,
-}
-
-/// What the first requests tell.
-#[derive(Clone, Copy, Debug, Default)]
-struct Start {
-    ended: u32,
-    first: Option<Mono>,
-    shortest: Option<Duration>,
-    sum: Duration,
 }
 
 /// The rest of a search: which ways are left to try, and how far.
@@ -133,7 +118,6 @@ impl Adaptive {
             tried_down: Mono::ZERO,
             up_every: UP_EVERY,
             down_every: DOWN_EVERY,
-            start: Some(Start::default()),
             known: false,
             peak: 0,
             peak_since: Mono::ZERO,
@@ -266,29 +250,6 @@ impl Adaptive {
         }
     }
 
-    /// The first requests of all say where to begin: throughput times the shortest latency is what an
-    /// origin works on, and more than that waits inside it (BBR's start, ACM Queue 2016).
-    fn start(&mut self, sample: &Sample, now: Mono) {
-        let Some(start) = &mut self.start else { return };
-        start.ended += 1;
-        start.first = start.first.map_or(Some(sample.started), |first| Some(first.min(sample.started)));
-        start.shortest = start.shortest.map_or(Some(sample.latency), |least| Some(least.min(sample.latency)));
-        start.sum += sample.latency;
-        if start.ended < STARTERS {
-            return;
-        }
-        let (took, shortest) = (now.since(start.first.unwrap_or(now)), start.shortest.unwrap_or_default());
-        let worked_on = f64::from(start.ended) * shortest.as_secs_f64() / took.as_secs_f64().max(0.001);
-        let waits = start.sum > shortest.mul_f64(WAITING * f64::from(start.ended));
-        self.start = None;
-        let limit = ((worked_on * START_ROOM).ceil() as usize).clamp(self.min, self.max);
-        if waits && limit < self.home {
-            self.home = limit;
-            self.search = Some(Search { last: false, ..Search::UP });
-            self.go(limit, Phase::Home, now);
-        }
-    }
-
     /// Too many fail: less, at once.
     fn back_off(&mut self, now: Mono) {
         let limit = ((self.limit as f64 * BACK_OFF) as usize).clamp(self.min, self.max);
@@ -335,9 +296,6 @@ impl Limiter for Adaptive {
         }
         if self.failed >= FAILURES && f64::from(self.failed) > FAILING * f64::from(self.answered + self.failed) {
             return self.back_off(now);
-        }
-        if sample.outcome == Outcome::Answered {
-            self.start(sample, now);
         }
         if self.answered >= 100 {
             (self.answered, self.failed) = (0, 0);
