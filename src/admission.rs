@@ -400,8 +400,8 @@ impl Admission {
         } else {
             debug_assert!(self.in_flight > 0, "a place was given back twice");
             self.in_flight = self.in_flight.saturating_sub(1);
-            self.kinds.end(flight.kind);
         }
+        self.kinds.end(flight.kind, flight.lent);
     }
 
     /// Lends the place of one that many others have overtaken: it waits for something else.
@@ -413,8 +413,7 @@ impl Admission {
         if let Some(flight) = self.flights.overtaken(limit.saturating_mul(OVERTAKEN_ROUNDS)) {
             self.lent += 1;
             self.in_flight = self.in_flight.saturating_sub(1);
-            self.kinds.end(flight.kind);
-            self.kinds.is_slow(flight.kind, now);
+            self.kinds.lend(flight.kind, now);
         }
     }
 

@@ -12,6 +12,8 @@ const SLOW_FOR: std::time::Duration = std::time::Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, Default)]
 struct Kind {
     in_flight: usize,
+    /// At the origin too, but their places are lent.
+    lent: usize,
     /// Requests of it have been overtaken by many others, until so long after the last.
     slow_until: Mono,
     max: Percent,
@@ -35,15 +37,18 @@ impl Kinds {
         }
     }
 
-    pub(super) fn end(&mut self, kind: usize) {
+    pub(super) fn end(&mut self, kind: usize, lent: bool) {
         if let Some(kind) = self.0.get_mut(kind) {
-            kind.in_flight = kind.in_flight.saturating_sub(1);
+            let held = if lent { &mut kind.lent } else { &mut kind.in_flight };
+            *held = held.saturating_sub(1);
         }
     }
 
-    /// Requests of it wait for something that is not the origin's places.
-    pub(super) fn is_slow(&mut self, kind: usize, now: Mono) {
+    /// One of its places is lent: its requests wait for something that is not the origin's places.
+    pub(super) fn lend(&mut self, kind: usize, now: Mono) {
         if let Some(kind) = self.0.get_mut(kind) {
+            kind.in_flight = kind.in_flight.saturating_sub(1);
+            kind.lent += 1;
             kind.slow_until = now.after(SLOW_FOR);
         }
     }
@@ -53,9 +58,11 @@ impl Kinds {
     pub(super) fn gate(&self, kind: usize, limit: usize, bulkhead: bool, now: Mono) -> Gate {
         let Some(kind) = self.0.get(kind) else { return Gate::Open };
         let quarter = (limit / 4).max(1);
-        let most = (limit * usize::from(kind.max) / 100).max(1);
-        let most = if bulkhead && kind.slow_until > now { most.min(quarter) } else { most };
-        if kind.in_flight >= most {
+        let share = (limit * usize::from(kind.max) / 100).max(1);
+        let most = if bulkhead && kind.slow_until > now { share.min(quarter) } else { share };
+        // A share that the policy gives is of all that are at the origin, whoever has their places.
+        let over = kind.max < 100 && kind.in_flight + kind.lent >= share;
+        if over || kind.in_flight >= most {
             Gate::Shut
         } else if bulkhead && limit > 1 && kind.in_flight >= limit - quarter {
             Gate::Last

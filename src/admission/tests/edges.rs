@@ -20,3 +20,17 @@ fn a_burst_after_a_quiet_time_waits_and_is_not_refused() {
         assert!(!matches!(admit, Admit::Refused(_)), "{client}: {admit:?}");
     }
 }
+
+#[test]
+fn a_share_holds_for_requests_whose_place_is_lent_too() {
+    let mut admission = Admission::new(&Concurrency { queue: Queue::Places(1000), ..adaptive() }, &[100, 25]);
+    let search = Ask { kind: 1, ..ask(Class::Normal, 1) };
+    granted(&mut admission, search, ms(0));
+    let waiting = queued(&mut admission, search, ms(0));
+    for t in 1..200 {
+        // The others go by; searches hang.
+        let id = granted(&mut admission, anyone(), ms(t));
+        answer(&mut admission, id, ms(t));
+    }
+    assert_eq!(admission.claim(waiting), Claim::Waiting, "one of four places, and one search is at the origin");
+}
