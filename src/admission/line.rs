@@ -191,7 +191,12 @@ impl Line {
         let group = self.groups.get_mut(class)?;
         self.virtual_time = group.pass;
         group.pass += STRIDES.get(class)?;
-        let turns = &mut group.rings.get_mut(ring)?.turns;
+        // Who was due and had to stand back, with all the places that its routes may have, saves
+        // nothing up: else what matters least would have its whole share before anybody else's turn.
+        for waiting in self.groups.iter_mut().filter(|group| group.waiting > 0) {
+            waiting.pass = waiting.pass.max(self.virtual_time);
+        }
+        let turns = &mut self.groups.get_mut(class)?.rings.get_mut(ring)?.turns;
         let (_, flow) = if newest_first { turns.pop_back()? } else { turns.pop_front()? };
         let state = self.flows.get_mut(flow)?;
         state.turning = state.len > 1;

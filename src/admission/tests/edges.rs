@@ -34,3 +34,31 @@ fn a_share_holds_for_requests_whose_place_is_lent_too() {
     }
     assert_eq!(admission.claim(waiting), Claim::Waiting, "one of four places, and one search is at the origin");
 }
+
+#[test]
+fn a_class_that_was_shut_has_saved_nothing_up() {
+    let mut admission = Admission::new(&policy(4, 1000), &[100, 50]);
+    let search = Ask { kind: 1, ..ask(Class::Bulk, 1) };
+    let searches: Vec<_> = (0..2).map(|_| granted(&mut admission, search, ms(0))).collect();
+    let mut pages: Vec<_> = (0..2).map(|_| granted(&mut admission, anyone(), ms(0))).collect();
+    for client in 0..200 {
+        queued(&mut admission, Ask { client, ..search }, ms(0));
+        queued(&mut admission, ask(Class::Normal, client), ms(0));
+    }
+    // The searches have all that they may have for as long as a hundred pages take.
+    for _ in 0..100 {
+        let page = pages.remove(0);
+        let woken = answer(&mut admission, page, ms(1));
+        pages.push(claimed(&mut admission, woken[0]));
+    }
+    let mut served = 0;
+    for id in searches {
+        served += answer(&mut admission, id, ms(2)).iter().filter(|id| is_search(&mut admission, **id)).count();
+    }
+    assert!(served <= 1, "bulk has a fifth of what comes free, not all: {served} of 2");
+}
+
+fn is_search(admission: &mut Admission, id: WaiterId) -> bool {
+    let flight = claimed(admission, id);
+    admission.flights.get_mut(flight).unwrap().kind == 1
+}
