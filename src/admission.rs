@@ -382,7 +382,9 @@ impl Admission {
         let full = self.in_flight >= self.limit();
         self.throughput.see(full || !self.line.is_empty(), now);
         let throughput = &self.throughput;
-        self.standing.see(self.line.len(), || throughput.per_second(now), now);
+        // Where places are free, whoever waits does so for their route's share: no want of places.
+        let waiting = if full { self.line.len() } else { 0 };
+        self.standing.see(waiting, || throughput.per_second(now), now);
     }
 
     fn occupy(&mut self, class: Class, kind: usize, now: Mono) -> FlightId {

@@ -62,3 +62,19 @@ fn is_search(admission: &mut Admission, id: WaiterId) -> bool {
     let flight = claimed(admission, id);
     admission.flights.get_mut(flight).unwrap().kind == 1
 }
+
+#[test]
+fn those_who_wait_for_their_routes_share_are_no_overload_of_the_origin() {
+    let mut admission = Admission::new(&policy(10, 100), &[100, 10]);
+    let search = Ask { kind: 1, ..ask(Class::Normal, 1) };
+    granted(&mut admission, search, ms(0));
+    for client in 0..20 {
+        queued(&mut admission, Ask { client, ..search }, ms(0));
+    }
+    for t in 1..100 {
+        let page = granted(&mut admission, anyone(), ms(t * 10));
+        answer(&mut admission, page, ms(t * 10 + 5));
+    }
+    assert_eq!(admission.queue_delay(), Duration::ZERO, "nine places are free");
+    assert!(!admission.standing.overloaded());
+}
