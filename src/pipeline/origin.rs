@@ -96,18 +96,15 @@ impl Origin {
         }
     }
 
-    /// Takes over a new policy; those who wait keep their place in the line.
+    /// Takes over a new policy, but for its places: those follow with the routes' shares of them, by
+    /// [`Self::number`].
     pub fn configure(&self, policy: &policy::Origin, ladder: &LevelPolicy) {
-        let now = self.clock.mono();
-        self.with_line(|line| {
-            let shares = vec![100; line.kinds.len()];
-            line.admission.configure(&policy.concurrency, &shares, now);
-        });
-        self.servers.configure(policy, now);
+        self.servers.configure(policy, self.clock.mono());
         self.ladder.lock().configure(ladder, &policy.name, policy.health.is_some());
     }
 
-    /// Gives the policy's routes to this origin their numbers, each with its share of the limit.
+    /// Takes over how many places there are, and gives the policy's routes to this origin their
+    /// numbers, each with its share; those who wait keep their place in the line.
     pub fn number(&self, policy: &Concurrency, routes: &[(&str, Percent)]) -> Vec<usize> {
         let now = self.clock.mono();
         let mut numbers = Vec::with_capacity(routes.len());

@@ -22,6 +22,7 @@ use crate::telemetry::Telemetry;
 use crate::waiting_room;
 
 mod limits;
+mod places;
 
 const POLICY: &str = r#"
 [edge]
