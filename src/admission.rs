@@ -392,7 +392,8 @@ impl Admission {
         self.in_flight_peak = self.in_flight_peak.max(self.in_flight + self.lent);
         self.kinds.begin(kind);
         self.standing.served(class);
-        let full = self.in_flight >= self.limit();
+        // On the way back from an outage it is the allowance that holds others back, not the limit.
+        let full = self.allowance >= 1.0 && self.in_flight >= self.limit();
         self.flights.begin(Flight::new(kind, now, self.in_flight, full))
     }
 

@@ -12,6 +12,7 @@ use crate::policy;
 
 mod adaptive;
 mod round;
+mod start;
 
 pub use adaptive::Adaptive;
 

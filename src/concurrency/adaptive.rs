@@ -10,16 +10,20 @@
 //!
 //! - Latencies are compared within a route, to its own at `home`, the limit that is known to be
 //!   good; so a change of mix is not taken for a change of the origin.
-//! - A comparison ends as soon as it is clear (two standard errors), so a steady origin is probed
-//!   with a dozen requests, and a noisy one with as many as it takes.
+//! - A comparison ends as soon as it is clear: three standard errors for a limit that is better, half
+//!   of that for one that is worse, since that one costs throughput with each request and can be
+//!   tried again. So a steady origin is probed with a dozen requests, and a noisy one with as many
+//!   as it takes.
+//! - Up to the initial limit it starts slowly, one more for each answer ([`super::start`]).
 //! - When latency at home changes, the origin has: the search begins anew, in steps of half.
 //! - When more than 5 % fail, the limit goes to 70 %, whatever the latencies say.
 //! - A limit that was never filled is not known to be good (RFC 7661 §4.3 for TCP): it comes down to
-//!   twice what was used.
+//!   twice what was used, and not below what one visitor's browser asks for at once.
 
 use std::time::Duration;
 
-use super::round::Round;
+use super::round::{Round, Worth};
+use super::start::Start;
 use super::{Limiter, Outcome, Sample};
 use crate::clock::Mono;
 
@@ -41,17 +45,21 @@ const BACK_OFF: f64 = 0.7;
 const UP_EVERY: Duration = Duration::from_millis(500);
 const UP_EVERY_MAX: Duration = Duration::from_secs(1);
 /// How often a lower one is; doubled each time that it is worse.
-const DOWN_EVERY: Duration = Duration::from_secs(2);
+const DOWN_EVERY: Duration = Duration::from_secs(1);
 const DOWN_EVERY_MAX: Duration = Duration::from_secs(16);
 /// A trial that gets no requests to judge by is over after this.
 const TRIAL_MAX: Duration = Duration::from_secs(2);
 /// How long a limit must lie unused before it comes down.
 const UNUSED: Duration = Duration::from_secs(1);
+/// And what it comes down to at the least: a page with its parts, which a browser asks for together.
+const UNUSED_LEAST: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Home is in use, and measured.
     Home,
+    /// Nothing is known yet.
+    Start,
     /// Another limit is tried; home is kept if it is no better.
     Trial { up: bool, searching: bool },
 }
@@ -66,6 +74,7 @@ pub struct Adaptive {
     /// The one in use.
     limit: usize,
     phase: Phase,
+    start: Option<Start>,
     round: Round,
     /// What to try next while searching: up, or down; coarse or fine steps.
     search: Option<Search>,
@@ -103,15 +112,17 @@ impl Adaptive {
     pub fn new(initial: usize, min: usize, max: usize) -> Self {
         let min = min.max(1);
         let home = initial.clamp(min, max.max(min));
+        let start = Start::new(home, min);
         let mut round = Round::default();
         // Nothing is known yet: the first few say where to go.
-        round.begin(1, 1, true, Mono::ZERO);
+        round.begin(1, true, Mono::ZERO);
         Self {
             min,
             max: max.max(min),
             home,
-            limit: home,
-            phase: Phase::Home,
+            limit: start.as_ref().map_or(home, Start::limit),
+            phase: if start.is_some() { Phase::Start } else { Phase::Home },
+            start,
             round,
             search: Some(Search::DOWN),
             tried_up: Mono::ZERO,
@@ -129,14 +140,14 @@ impl Adaptive {
 
     fn go(&mut self, limit: usize, phase: Phase, now: Mono) {
         let coarse = self.search.is_some_and(|search| search.coarse);
-        self.round.begin(limit, self.limit, coarse, now);
+        self.round.begin(limit, coarse, now);
         self.limit = limit;
         self.phase = phase;
     }
 
     fn again(&mut self, now: Mono) {
         self.phase = Phase::Home;
-        self.round.begin(self.limit, self.limit, false, now);
+        self.round.begin(self.limit, false, now);
     }
 
     /// Home has been measured: is it still what it was?
@@ -217,14 +228,19 @@ impl Adaptive {
     fn at_trial(&mut self, up: bool, searching: bool, now: Mono) {
         let scale = self.limit as f64 / self.home as f64;
         let worth = if up { WORTH_UP } else { WORTH_DOWN };
-        let Some((gain, better)) = self.round.gain(scale, worth) else {
+        let Some((gain, found)) = self.round.gain(scale, worth) else {
             if now.since(self.round.began()) > TRIAL_MAX {
                 self.go(self.home, Phase::Home, now);
             }
             return;
         };
+        if found == Worth::Unknown {
+            // Home is measured for longer, and then this tried again.
+            self.search.get_or_insert(Search { up, coarse: false, last: true });
+            return self.go(self.home, Phase::Home, now);
+        }
         self.tried(up, now);
-        if better {
+        if found == Worth::More {
             self.home = self.limit;
             self.round.settle();
             (self.up_every, self.down_every) = (UP_EVERY, DOWN_EVERY);
@@ -250,10 +266,22 @@ impl Adaptive {
         }
     }
 
+    fn at_start(&mut self, sample: &Sample, now: Mono) {
+        let Some(start) = &mut self.start else { return };
+        let over = start.answered(sample);
+        self.limit = start.limit();
+        if let Some(limit) = over {
+            self.start = None;
+            self.home = limit;
+            self.go(limit, Phase::Home, now);
+        }
+    }
+
     /// Too many fail: less, at once.
     fn back_off(&mut self, now: Mono) {
         let limit = ((self.limit as f64 * BACK_OFF) as usize).clamp(self.min, self.max);
         self.home = limit.min(self.home);
+        self.start = None;
         self.search = Some(Search::UP);
         self.known = false;
         self.round.forget();
@@ -274,7 +302,7 @@ impl Adaptive {
             return;
         }
         if !self.known && self.phase == Phase::Home {
-            self.home = self.home.min((self.peak * 2).max(self.min));
+            self.home = self.home.min((self.peak * 2).max(UNUSED_LEAST).max(self.min));
             self.limit = self.home;
         }
         self.peak = 0;
@@ -300,10 +328,11 @@ impl Limiter for Adaptive {
         if self.answered >= 100 {
             (self.answered, self.failed) = (0, 0);
         }
-        if sample.outcome == Outcome::Answered && self.round.takes(sample, now) {
+        if sample.outcome == Outcome::Answered && self.round.takes(sample) {
             self.round.add(sample);
         }
         match self.phase {
+            Phase::Start => self.at_start(sample, now),
             Phase::Home => self.at_home(now),
             Phase::Trial { up, searching } => self.at_trial(up, searching, now),
         }
@@ -326,16 +355,25 @@ mod tests {
         let mut limiter = Adaptive::new(20, 2, 100);
         for second in 1..5 {
             answered(&mut limiter, 1, second * 10_000);
-            assert_eq!(limiter.limit(), 20, "the initial one holds until something is known");
+            assert_eq!(limiter.home, 20, "the initial one holds until something is known");
         }
+    }
+
+    #[test]
+    fn one_visitor_now_and_then_leaves_room_for_a_page_with_its_parts() {
+        let mut limiter = Adaptive::new(20, 2, 100);
+        for tick in 0..200 {
+            answered(&mut limiter, 1, 5000 + tick * 20);
+        }
+        assert_eq!(limiter.limit(), UNUSED_LEAST);
     }
 
     #[test]
     fn a_limit_that_is_used_and_never_filled_comes_down_to_twice_its_use() {
         let mut limiter = Adaptive::new(20, 2, 100);
         for tick in 0..200 {
-            answered(&mut limiter, 1 + tick % 4, 5000 + tick as u64 * 20);
+            answered(&mut limiter, 1 + tick % 6, 5000 + tick as u64 * 20);
         }
-        assert_eq!(limiter.limit(), 8);
+        assert_eq!(limiter.limit(), 12);
     }
 }

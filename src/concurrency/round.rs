@@ -13,10 +13,13 @@ const MOST: u32 = 250;
 const MOST_TURNS: u32 = 8;
 /// Standard errors that make a difference clear. Two would do for one look; here each request is one.
 const CLEAR: f64 = 3.0;
+/// Standard errors that are enough to give a trial up: what was wrongly given up is tried again, while
+/// each further request at a limit that is worse costs throughput.
+const DOUBTFUL: f64 = 1.5;
 /// A latency counts for at most this many times its route's usual one: one straggler decides nothing.
 const OUTLIER: f64 = 8.0;
-/// How much of what was known of home is kept when it is measured again and is as it was.
-const KEPT: f64 = 0.7;
+/// A trial's requests over home's from which on it is home that must be measured.
+const KNOWN_LEAST: f64 = 3.0;
 /// How much of the least latency is forgotten each time that home is measured.
 const FORGET: f64 = 1.003;
 /// Requests that home is known by at most: older ones fade.
@@ -39,6 +42,15 @@ pub(super) struct Verdict {
     pub(super) ratio: f64,
 }
 
+/// What a trial is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    More,
+    Less,
+    /// Home must be measured longer.
+    Unknown,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Round {
     began: Mono,
@@ -51,19 +63,18 @@ pub(super) struct Round {
     strangers: u32,
     /// About how many requests made what is known of home.
     home_count: f64,
-    /// Requests that must end before the change of the limit has gone through the origin.
-    settling: usize,
+    /// The limit that is measured.
+    limit: usize,
     least: u32,
     most: u32,
 }
 
 impl Round {
-    /// Begins to measure a limit, after the one `before`. What began before then, or before the
-    /// requests in flight have changed over, says nothing of it. A `coarse` comparison is between
-    /// limits so far apart that few requests tell.
-    pub(super) fn begin(&mut self, limit: usize, before: usize, coarse: bool, now: Mono) {
+    /// Begins to measure a limit. What began before then says nothing of it. A `coarse` comparison is
+    /// between limits so far apart that few requests tell.
+    pub(super) fn begin(&mut self, limit: usize, coarse: bool, now: Mono) {
         self.began = now;
-        self.settling = if limit == before { 0 } else { limit };
+        self.limit = limit;
         let turns = |n: u32| n.saturating_mul(u32::try_from(limit).unwrap_or(u32::MAX));
         self.least = LEAST.max(turns(if coarse { 1 } else { LEAST_TURNS }));
         self.most = MOST.max(turns(MOST_TURNS));
@@ -82,19 +93,10 @@ impl Round {
         self.kinds.clear();
     }
 
-    /// Whether a request that has been answered belongs to this round.
-    pub(super) fn takes(&mut self, sample: &Sample, now: Mono) -> bool {
-        if sample.started < self.began {
-            return false;
-        }
-        if self.settling > 0 {
-            self.settling -= 1;
-            if self.settling == 0 {
-                self.began = now;
-            }
-            return false;
-        }
-        sample.full
+    /// Whether a request that has been answered belongs to this round. It saw this limit's worth of
+    /// others from its beginning on, if it was the one to take the last place.
+    pub(super) fn takes(&self, sample: &Sample) -> bool {
+        sample.full && sample.started >= self.began
     }
 
     pub(super) fn add(&mut self, sample: &Sample) {
@@ -115,14 +117,24 @@ impl Round {
         self.squares += ratio * ratio;
     }
 
+    /// The mean, of those still in flight too: they are the slow ones. Of a steady flow each is on
+    /// average `1 + cv²` times the mean long (the inspection paradox), so those that ended are
+    /// short by `cv²` for each that has not.
     fn mean(&self) -> f64 {
-        self.sum / f64::from(self.count.max(1))
+        let n = f64::from(self.count.max(1));
+        let mean = self.sum / n;
+        mean + self.variance() / mean.max(f64::MIN_POSITIVE) * (self.limit as f64 / n).min(1.0)
+    }
+
+    fn variance(&self) -> f64 {
+        let n = f64::from(self.count.max(2));
+        (self.squares / n - (self.sum / n).powi(2)).max(0.0) * n / (n - 1.0)
     }
 
     /// The mean's standard error; of few requests never zero.
     fn error(&self) -> f64 {
         let n = f64::from(self.count.max(2));
-        let variance = (self.squares / n - self.mean().powi(2)).max(0.0) * n / (n - 1.0);
+        let variance = self.variance();
         let home = 1.0 + n / self.home_count.max(1.0);
         (variance / n * home).sqrt() + 0.02 / n
     }
@@ -136,7 +148,9 @@ impl Round {
         let (mean, error) = (self.mean(), self.error());
         let off = (mean - 1.0).abs();
         let clear = (off - changed).abs() > CLEAR * error;
-        if self.count < self.most && !clear {
+        // Known by few, it is rather learnt than compared.
+        let known = self.home_count >= KNOWN_LEAST * f64::from(self.least);
+        if self.count < self.most && !clear && known {
             return None;
         }
         // What is not clear by then is noise.
@@ -145,21 +159,26 @@ impl Round {
 
     /// What a limit that is `scale` times home's gains, and whether that is more than `worth`; none:
     /// not known yet.
-    pub(super) fn gain(&self, scale: f64, worth: f64) -> Option<(f64, bool)> {
+    pub(super) fn gain(&self, scale: f64, worth: f64) -> Option<(f64, Worth)> {
         if self.count < LEAST {
             return None;
         }
+        let n = f64::from(self.count);
         let gain = scale / self.mean();
         let error = gain * self.error() / self.mean();
-        // The first to end are the quick ones: what is not good enough by them is not good enough.
-        if self.count < self.least && gain + CLEAR * error > worth {
-            return None;
-        }
-        if (gain - worth).abs() > CLEAR * error {
-            return Some((gain, gain > worth));
-        }
-        // In doubt it is not.
-        (self.count >= self.most).then_some((gain, false))
+        // Of few, their own spread is not well known either (Student's t).
+        let clear = CLEAR * (1.0 + 4.0 / n);
+        let worth = match gain - worth {
+            off if off < -DOUBTFUL * error => Worth::Less,
+            // The first to end are the quick ones, and say little of the rest.
+            off if off > clear * error && self.count >= self.least => Worth::More,
+            off if self.count >= self.most && off > DOUBTFUL * error => Worth::More,
+            _ if self.count >= self.most => Worth::Less,
+            // Home is known by so few that more of these would tell nothing.
+            _ if self.count >= self.least && n >= KNOWN_LEAST * self.home_count => Worth::Unknown,
+            _ => return None,
+        };
+        Some((gain, worth))
     }
 
     /// How many times the shortest latency that a route had at any home it now has.
@@ -175,8 +194,10 @@ impl Round {
     /// Takes this round's latencies for home's.
     pub(super) fn settle(&mut self) {
         let ratio = if self.count >= LEAST { self.mean() } else { 1.0 };
-        let same = (ratio - 1.0).abs() < 0.1;
         let seen = f64::from(self.count + self.strangers);
+        let few = self.home_count < KNOWN_LEAST * f64::from(self.least);
+        let same = (ratio - 1.0).abs() < 0.1 || few && (ratio - 1.0).abs() < 0.5;
+        let kept = self.home_count / (self.home_count + seen).max(1.0);
         self.home_count = if same { (self.home_count + seen).min(KNOWN_MOST) } else { seen };
         for kind in &mut self.kinds {
             let mean = kind.sum / f64::from(kind.count.max(1));
@@ -185,7 +206,7 @@ impl Round {
                 (_, 0.0) => mean,
                 // Few of this route came: they tell less than all together.
                 (0..8, home) => home * ratio,
-                (_, home) if same => home * KEPT + mean * (1.0 - KEPT),
+                (_, home) if same => home * kept + mean * (1.0 - kept),
                 _ => mean,
             };
             kind.floor = match kind.floor {

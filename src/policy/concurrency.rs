@@ -62,13 +62,17 @@ impl Queue {
     /// Of a queue that is left out.
     pub const LEAST: usize = 64;
 
+    /// No line is longer, whatever the limit becomes: who would be served from there has given up.
+    pub const MOST: usize = 1_000_000;
+
     /// Places in line at this limit.
     pub fn places(self, limit: usize) -> usize {
-        match self {
+        let places = match self {
             Self::Auto => limit.saturating_mul(3).max(Self::LEAST),
             Self::Times(n) => limit.saturating_mul(n),
             Self::Places(n) => n,
-        }
+        };
+        places.min(Self::MOST)
     }
 }
 

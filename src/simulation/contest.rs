@@ -101,10 +101,9 @@ mod tests {
 
     #[test]
     fn the_adaptive_limit_does_what_is_asked_where_the_others_do_not() {
-        let asked = ["2x, fixed", "10x, fixed", "2x, collapsing", "10x, collapsing", "100x, collapsing"];
-        let follows = ["workers 4, 2, 4 at 5x", "service 20, 40, 20 ms at 5x", "dead for 30 s at 2x"];
-        for name in asked.into_iter().chain(follows).chain(["steady 0.9x, lognormal"]) {
-            let Some(scenario) = rig::named(name) else { panic!("no scenario {name}") };
+        // A mix of routes and a slow payment are admission's to part; here nothing does.
+        for scenario in rig::all().into_iter().filter(|s| !s.name.contains("kinds") && !s.name.contains("payment")) {
+            let name = scenario.name;
             for seed in 1..4 {
                 let report = rig::run(&scenario, Box::new(Adaptive::new(20, 2, 1000)), seed);
                 let mark = judge(&scenario, &report);

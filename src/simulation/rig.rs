@@ -250,6 +250,7 @@ impl Rig<'_> {
             outcome,
         };
         self.limiter.observe(&sample, now);
+        self.let_go(now);
     }
 
     fn let_go(&mut self, now: Mono) {

@@ -51,6 +51,9 @@ pub fn all() -> Vec<Scenario> {
         scenario("5x, collapsing", collapsing(), &[(0, 5.0)], 30, keeps(0.95)),
         scenario("10x, collapsing", collapsing(), &[(0, 10.0)], 30, keeps(0.95)),
         scenario("100x, collapsing", collapsing(), &[(0, 100.0)], 30, keeps(0.95)),
+        // Short and a little uneven, as over real sockets: what the start costs, and each trial.
+        scenario("first 10 s of 10x, collapsing", collapsing().lognormal(0.15), &[(0, 10.0)], 10, keeps(0.95)),
+        scenario("first 10 s of 2x, collapsing", collapsing().lognormal(0.15), &[(0, 2.0)], 10, keeps(0.95)),
         scenario("10x, collapsing, lognormal", collapsing().lognormal(0.5), &[(0, 10.0)], 60, keeps(0.95)),
         scenario("10x, pauses of 100 ms each 2 s", fixed().pausing(s(2), ms(100)), &[(0, 10.0)], 30, keeps(0.9)),
         scenario("10x, cold start", fixed().cold(5.0, 500), &[(0, 10.0)], 60, keeps(0.85)),

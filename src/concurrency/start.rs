@@ -1,0 +1,133 @@
+//! Slow start: the first few are let go as answers come, one more for each, as TCP does (RFC 5681
+//! §3.1); so a crowd that is there from the first moment tells where an origin bends before it has
+//! bent. What `k` in flight are worth is by Little's law `k ÷ latency`: where twice as many are worth
+//! less than the first few were, it is over, and the search goes on from there.
+
+use super::Sample;
+
+/// In flight at the first moment: what any origin carries.
+const FEW: usize = 4;
+/// Answers that a step is judged by at least.
+const LEAST: u32 = 4;
+/// Standard errors that make a loss clear.
+const CLEAR: f64 = 1.5;
+
+/// The way from a few to the initial limit.
+#[derive(Debug)]
+pub(super) struct Start {
+    few: usize,
+    initial: usize,
+    limit: usize,
+    answers: usize,
+    /// Seconds and answers of each kind, of the first few.
+    base: Vec<(f64, u32)>,
+    /// The limit that the requests of the last step stayed below, and what that one was worth.
+    step: usize,
+    count: u32,
+    sum: f64,
+    squares: f64,
+}
+
+impl Start {
+    /// None where the initial limit is no more than a few.
+    pub(super) fn new(initial: usize, min: usize) -> Option<Self> {
+        let few = FEW.max(min);
+        let start = Self {
+            few,
+            initial,
+            limit: few,
+            answers: 0,
+            base: Vec::new(),
+            step: few * 2,
+            count: 0,
+            sum: 0.0,
+            squares: 0.0,
+        };
+        (few < initial).then_some(start)
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Learns from an answer; some: the start is over, with this limit.
+    pub(super) fn answered(&mut self, sample: &Sample) -> Option<usize> {
+        let latency = sample.latency.as_secs_f64().max(1e-4);
+        if sample.kind >= self.base.len() {
+            self.base.resize(sample.kind + 1, (0.0, 0));
+        }
+        let (seconds, answers) = self.base.get_mut(sample.kind)?;
+        if sample.in_flight <= self.few {
+            *seconds += latency;
+            *answers += 1;
+        } else if *answers > 0 {
+            let usual = *seconds / f64::from(*answers);
+            // What so many are worth, over what the first few were: its inverse, which is a mean of latencies.
+            // They come in rows of as many as there are workers: the last of a row waits for no more than the first.
+            let few = self.few as f64;
+            let cost = latency / usual * few / (sample.in_flight as f64 + (few - 1.0) / 2.0);
+            if sample.in_flight > self.step {
+                (self.step, self.count, self.sum, self.squares) = (self.step * 2, 0, 0.0, 0.0);
+            }
+            (self.count, self.sum, self.squares) = (self.count + 1, self.sum + cost, self.squares + cost * cost);
+            if self.is_loss() {
+                return Some((self.step / 2).clamp(self.few, self.limit));
+            }
+        }
+        self.answers += 1;
+        self.limit = (self.few + self.answers).min(self.initial);
+        // All of it was used, and judged; or nobody wants so much.
+        (sample.in_flight >= self.initial || self.answers >= 4 * self.initial).then_some(self.initial)
+    }
+
+    fn is_loss(&self) -> bool {
+        let n = f64::from(self.count);
+        let mean = self.sum / n;
+        let variance = (self.squares / n - mean * mean).max(0.0) * n / (n - 1.0).max(1.0);
+        // The first few were few too.
+        let error = (variance * (1.0 / n + 1.0 / self.few as f64)).sqrt() + 0.02;
+        self.count >= LEAST && mean - CLEAR * error > 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Mono;
+    use crate::concurrency::Outcome;
+
+    fn answer(in_flight: usize, ms: u64) -> Sample {
+        let (latency, started) = (Duration::from_millis(ms), Mono::ZERO);
+        Sample { latency, started, in_flight, full: true, kind: 0, outcome: Outcome::Answered }
+    }
+
+    #[test]
+    fn one_more_is_let_go_for_each_answer_until_the_initial_limit() {
+        let mut start = Start::new(20, 2).expect("20 is more than a few");
+        assert_eq!(start.limit(), 4);
+        assert!((0..16).all(|_| start.answered(&answer(3, 20)).is_none()));
+        assert_eq!(start.limit(), 20);
+        assert_eq!(start.answered(&answer(20, 100)), Some(20), "all of it was used, and is no loss");
+        assert!(Start::new(4, 2).is_none());
+    }
+
+    #[test]
+    fn it_is_over_where_twice_as_many_are_worth_less() {
+        let mut start = Start::new(20, 2).expect("20 is more than a few");
+        for n in 1..=4 {
+            assert_eq!(start.answered(&answer(n, 20)), None);
+        }
+        let end = (5..=8).find_map(|n| start.answered(&answer(n, 60)));
+        assert_eq!(end, Some(4), "eight take three times as long as four");
+    }
+
+    #[test]
+    fn a_queue_inside_the_origin_is_no_loss() {
+        let mut start = Start::new(20, 2).expect("20 is more than a few");
+        let ends: Vec<_> =
+            (1..=20).filter_map(|n: usize| start.answered(&answer(n, 20 * n.div_ceil(4) as u64))).collect();
+        assert_eq!(ends, [20]);
+    }
+}
