@@ -272,6 +272,10 @@ impl Adaptive {
         self.limit = start.limit();
         if let Some(limit) = over {
             self.start = None;
+            if limit < self.home {
+                // Twice as many are known to be a loss.
+                self.search = Some(Search { coarse: false, last: false, ..Search::UP });
+            }
             self.home = limit;
             self.go(limit, Phase::Home, now);
         }

@@ -9,6 +9,8 @@ use super::Sample;
 const FEW: usize = 4;
 /// Answers that a step is judged by at least.
 const LEAST: u32 = 4;
+/// So many times the initial limit answered without using it, and it may be had.
+const NOT_USED: usize = 4;
 /// Standard errors that make a loss clear.
 const CLEAR: f64 = 1.5;
 
@@ -21,7 +23,7 @@ pub(super) struct Start {
     answers: usize,
     /// Seconds and answers of each kind, of the first few.
     base: Vec<(f64, u32)>,
-    /// The limit that the requests of the last step stayed below, and what that one was worth.
+    /// How many are tried now, and what they are worth.
     step: usize,
     count: u32,
     sum: f64,
@@ -38,7 +40,7 @@ impl Start {
             limit: few,
             answers: 0,
             base: Vec::new(),
-            step: few * 2,
+            step: (few * 2).min(initial),
             count: 0,
             sum: 0.0,
             squares: 0.0,
@@ -60,24 +62,27 @@ impl Start {
         if sample.in_flight <= self.few {
             *seconds += latency;
             *answers += 1;
-        } else if *answers > 0 {
+        } else if sample.in_flight >= self.step && *answers > 0 {
             let usual = *seconds / f64::from(*answers);
             // What so many are worth, over what the first few were: its inverse, which is a mean of latencies.
-            // They come in rows of as many as there are workers: the last of a row waits for no more than the first.
-            let few = self.few as f64;
-            let cost = latency / usual * few / (sample.in_flight as f64 + (few - 1.0) / 2.0);
-            if sample.in_flight > self.step {
-                (self.step, self.count, self.sum, self.squares) = (self.step * 2, 0, 0.0, 0.0);
-            }
+            let cost = latency / usual * self.few as f64 / sample.in_flight as f64;
             (self.count, self.sum, self.squares) = (self.count + 1, self.sum + cost, self.squares + cost * cost);
             if self.is_loss() {
-                return Some((self.step / 2).clamp(self.few, self.limit));
+                return Some((self.step / 2).max(self.few));
+            }
+            if self.count as usize >= (self.step / 4).max(LEAST as usize) {
+                if self.step >= self.initial {
+                    return Some(self.initial);
+                }
+                // So many are no loss: on, to twice as many.
+                (self.step, self.count) = ((self.step * 2).min(self.initial), 0);
+                (self.sum, self.squares) = (0.0, 0.0);
             }
         }
         self.answers += 1;
-        self.limit = (self.few + self.answers).min(self.initial);
-        // All of it was used, and judged; or nobody wants so much.
-        (sample.in_flight >= self.initial || self.answers >= 4 * self.initial).then_some(self.initial)
+        self.limit = (self.limit + 1).min(self.step);
+        // Nobody wants so much.
+        (self.answers >= NOT_USED * self.initial).then_some(self.initial)
     }
 
     fn is_loss(&self) -> bool {
@@ -107,9 +112,11 @@ mod tests {
     fn one_more_is_let_go_for_each_answer_until_the_initial_limit() {
         let mut start = Start::new(20, 2).expect("20 is more than a few");
         assert_eq!(start.limit(), 4);
-        assert!((0..16).all(|_| start.answered(&answer(3, 20)).is_none()));
-        assert_eq!(start.limit(), 20);
-        assert_eq!(start.answered(&answer(20, 100)), Some(20), "all of it was used, and is no loss");
+        let mut ends = Vec::new();
+        for _ in 0..30 {
+            ends.extend(start.answered(&answer(start.limit(), 5 * start.limit() as u64)));
+        }
+        assert_eq!((start.limit(), ends.first()), (20, Some(&20)));
         assert!(Start::new(4, 2).is_none());
     }
 
@@ -119,15 +126,23 @@ mod tests {
         for n in 1..=4 {
             assert_eq!(start.answered(&answer(n, 20)), None);
         }
-        let end = (5..=8).find_map(|n| start.answered(&answer(n, 60)));
+        let end = (0..8).find_map(|_| start.answered(&answer(start.limit(), 60)));
         assert_eq!(end, Some(4), "eight take three times as long as four");
     }
 
     #[test]
     fn a_queue_inside_the_origin_is_no_loss() {
         let mut start = Start::new(20, 2).expect("20 is more than a few");
-        let ends: Vec<_> =
-            (1..=20).filter_map(|n: usize| start.answered(&answer(n, 20 * n.div_ceil(4) as u64))).collect();
-        assert_eq!(ends, [20]);
+        let end = (0..100).find_map(|_| start.answered(&answer(start.limit(), 20 * start.limit().div_ceil(4) as u64)));
+        assert_eq!(end, Some(20));
+    }
+
+    #[test]
+    fn no_more_than_twice_as_many_are_let_go_as_are_known_to_be_no_loss() {
+        let mut start = Start::new(20, 2).expect("20 is more than a few");
+        for _ in 0..12 {
+            assert_eq!(start.answered(&answer(4, 20)), None);
+        }
+        assert_eq!(start.limit(), 8);
     }
 }
