@@ -27,10 +27,6 @@ use super::start::Start;
 use super::{Limiter, Outcome, Sample};
 use crate::clock::Mono;
 
-/// A step up must gain this much, so that noise alone is no reason to go up.
-const WORTH_UP: f64 = 1.015;
-/// A step down may lose this much.
-const WORTH_DOWN: f64 = 0.99;
 /// A step of which this share is lost in throughput is all lost.
 const PROPORTIONAL: f64 = 0.7;
 /// Latencies so many times the shortest that there was are a queue: no reason to go up.
@@ -227,8 +223,7 @@ impl Adaptive {
 
     fn at_trial(&mut self, up: bool, searching: bool, now: Mono) {
         let scale = self.limit as f64 / self.home as f64;
-        let worth = if up { WORTH_UP } else { WORTH_DOWN };
-        let Some((gain, found)) = self.round.gain(scale, worth) else {
+        let Some((gain, found)) = self.round.gain(scale) else {
             if now.since(self.round.began()) > TRIAL_MAX {
                 self.go(self.home, Phase::Home, now);
             }

@@ -13,6 +13,13 @@ const MOST: u32 = 250;
 const MOST_TURNS: u32 = 8;
 /// Standard errors that make a difference clear. Two would do for one look; here each request is one.
 const CLEAR: f64 = 3.0;
+/// Of a step up so much must be gained, so that noise alone is no reason to go up.
+const WORTH_UP: f64 = 0.15;
+/// Of a step down so much may be lost, and of the throughput never more than the second leaves.
+const WORTH_DOWN: f64 = 0.1;
+const LOSS_MOST: f64 = 0.98;
+/// Of a step down so much may seem to be lost if more takes long to tell.
+const FREE: f64 = 0.2;
 /// Standard errors that are enough to give a trial up: what was wrongly given up is tried again, while
 /// each further request at a limit that is worse costs throughput.
 const DOUBTFUL: f64 = 1.5;
@@ -157,22 +164,30 @@ impl Round {
         Some(Verdict { ratio: if clear { mean } else { 1.0 } })
     }
 
-    /// What a limit that is `scale` times home's gains, and whether that is more than `worth`; none:
-    /// not known yet.
-    pub(super) fn gain(&self, scale: f64, worth: f64) -> Option<(f64, Worth)> {
+    /// What a limit that is `scale` times home's gains, and whether it is worth it; none: not known yet.
+    pub(super) fn gain(&self, scale: f64) -> Option<(f64, Worth)> {
         if self.count < LEAST {
             return None;
         }
         let n = f64::from(self.count);
         let gain = scale / self.mean();
         let error = gain * self.error() / self.mean();
+        let up = scale > 1.0;
+        let worth = if up { 1.0 + WORTH_UP * (scale - 1.0) } else { (1.0 - WORTH_DOWN * (1.0 - scale)).max(LOSS_MOST) };
+        // Half of a step down is lost: that can't be free, while what little is lost takes long to tell.
+        let hopeless = if up { worth } else { (1.0 + scale) / 2.0 };
+        // A step down that loses so little is taken: another can be tried from there.
+        let free = 1.0 - FREE * (1.0 - scale);
         // Of few, their own spread is not well known either (Student's t).
-        let clear = CLEAR * (1.0 + 4.0 / n);
-        let worth = match gain - worth {
-            off if off < -DOUBTFUL * error => Worth::Less,
+        let clear = CLEAR * error * (1.0 + 4.0 / n);
+        // In doubt it is less: what is no more than that is a queue inside the origin.
+        let doubt = if up { DOUBTFUL * error } else { 0.0 };
+        let worth = match gain {
+            _ if gain + DOUBTFUL * error < hopeless || gain + clear < worth => Worth::Less,
             // The first to end are the quick ones, and say little of the rest.
-            off if off > clear * error && self.count >= self.least => Worth::More,
-            off if self.count >= self.most && off > DOUBTFUL * error => Worth::More,
+            _ if gain - clear > worth && self.count >= self.least => Worth::More,
+            _ if !up && gain - DOUBTFUL * error > free && self.count >= self.least => Worth::More,
+            _ if self.count >= self.most && gain - doubt > worth => Worth::More,
             _ if self.count >= self.most => Worth::Less,
             // Home is known by so few that more of these would tell nothing.
             _ if self.count >= self.least && n >= KNOWN_LEAST * self.home_count => Worth::Unknown,

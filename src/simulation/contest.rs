@@ -113,6 +113,22 @@ mod tests {
     }
 
     #[test]
+    fn where_more_gain_nothing_the_limit_rests_near_the_workers_so_that_nobody_queues_inside_the_origin() {
+        for (sigma, most) in [(0.0, 6), (0.15, 6), (0.5, 8)] {
+            let Some(mut scenario) = rig::named("10x, fixed") else { panic!("no scenario") };
+            scenario.origin = scenario.origin.lognormal(sigma);
+            for seed in 1..6 {
+                let report = rig::run(&scenario, Box::new(Adaptive::new(20, 2, 1000)), seed);
+                let mut limits: Vec<_> = report.ticks.iter().skip(50).map(|tick| tick.limit).collect();
+                limits.sort_unstable();
+                let (median, high) = (limits[limits.len() / 2], limits[limits.len() * 9 / 10]);
+                println!("sigma {sigma}, seed {seed}: {median} and {high}");
+                assert!(median <= most, "sigma {sigma}, seed {seed}: {median}");
+            }
+        }
+    }
+
+    #[test]
     fn every_contestant_is_in_the_table() {
         let table = table(1);
         println!("{table}");
