@@ -21,9 +21,11 @@ use crate::pipeline::reason::Reason;
 use crate::policy::{Class, Concurrency};
 
 mod flights;
+mod heavy;
 mod kinds;
 mod line;
 mod pulse;
+mod readings;
 mod slab;
 mod standing;
 mod throughput;
@@ -33,16 +35,13 @@ pub use kinds::Percent;
 pub use standing::{COHORTS, TARGET};
 
 use flights::{Flight, Flights};
+use heavy::Heavy;
 use kinds::Kinds;
 use line::{Line, Waiter};
 use pulse::Pulse;
 use standing::Standing;
 use throughput::Throughput;
 
-/// Nobody is asked to come back sooner: `Retry-After: 0` is an invitation to hammer.
-const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-/// Nobody is asked to stay away longer than this for a full queue.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
 /// While the line stands, the line of a class is kept to what is served in this time.
 const STANDING_MAX: Duration = Duration::from_millis(40);
 /// And never shorter than this: a line that runs dry wastes places.
@@ -112,6 +111,7 @@ pub struct Admission {
     flights: Flights,
     line: Line,
     kinds: Kinds,
+    heavy: Heavy,
     /// Granted or refused, but not known to have noticed: no more than were in line.
     settled: HashMap<WaiterId, Claim>,
     woken: Woken,
@@ -138,6 +138,7 @@ impl Admission {
             flights: Flights::default(),
             line: Line::default(),
             kinds,
+            heavy: Heavy::default(),
             settled: HashMap::new(),
             woken: Woken::new(),
             standing: Standing::default(),
@@ -176,7 +177,7 @@ impl Admission {
         // Free places go to the line first: one that is free is one that nobody in line may have.
         if self.in_flight < limit && !shut {
             self.standing.came(ask.class);
-            let flight = self.occupy(ask.class, ask.kind, now);
+            let flight = self.occupy(ask.class, ask.kind, ask.client, now);
             self.see(now);
             return Admit::Granted(flight);
         }
@@ -196,7 +197,8 @@ impl Admission {
     fn queue(&mut self, ask: Ask, limit: usize, now: Mono) -> Result<(WaiterId, Mono), Reason> {
         let overloaded = self.standing.overloaded();
         let patience = self.policy.patience.of(ask.class);
-        let waiter = Waiter { class: ask.class, kind: ask.kind, client: ask.client };
+        let heavy = self.heavy.is(ask.client);
+        let waiter = Waiter { class: ask.class, kind: ask.kind, client: ask.client, heavy };
         if !ask.waits || patience.is_zero() {
             return Err(Reason::Shed);
         }
@@ -317,61 +319,6 @@ impl Admission {
         self.streams = self.streams.saturating_sub(1);
     }
 
-    /// When someone refused now should come back: after the time that the line needs at the recent
-    /// throughput, and spread over as long again, so that those refused together don't return
-    /// together. Whole seconds, 1 to 120.
-    pub fn retry_after(&self, now: Mono) -> Duration {
-        let ahead = (self.line.len() + 1) as f64;
-        let per_second = self.throughput.per_second(now);
-        let patience = self.policy.patience.of(Class::Normal);
-        let base = if per_second > 0.0 { ahead / per_second } else { patience.as_secs_f64() };
-        let base = base.clamp(RETRY_AFTER_MIN.as_secs_f64(), RETRY_AFTER_MAX.as_secs_f64() / 2.0);
-        let seconds = base * (1.0 + golden_fraction(self.refusals));
-        Duration::from_secs(seconds.ceil() as u64).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
-    }
-
-    /// Requests at the origin: those with a place, those granted one that have not noticed yet, and
-    /// those whose place is lent to others.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight + self.lent
-    }
-
-    /// The most that ever were in flight.
-    pub fn in_flight_peak(&self) -> usize {
-        self.in_flight_peak
-    }
-
-    /// Requests waiting in line.
-    pub fn queued(&self) -> usize {
-        self.line.len()
-    }
-
-    /// Upgrades and event streams.
-    pub fn streams(&self) -> usize {
-        self.streams
-    }
-
-    /// Requests that may be in flight.
-    pub fn limit(&self) -> usize {
-        let limit = self.limiter.limit();
-        if self.allowance >= 1.0 { limit } else { ((limit as f64 * self.allowance) as usize).max(1) }
-    }
-
-    /// How long the line stood of late, at least.
-    pub fn queue_delay(&self) -> Duration {
-        self.standing.delay()
-    }
-
-    /// The 95th percentile of admitted requests' latency over the best that there was.
-    pub fn latency_ratio(&self, now: Mono) -> f64 {
-        self.pulse.latency_ratio(now)
-    }
-
-    /// The share of admitted requests that the origin could not answer.
-    pub fn error_rate(&self, now: Mono) -> f64 {
-        self.pulse.error_rate(now)
-    }
-
     /// With a limit that is found, routes are kept from taking all of it; a fixed one is the
     /// policy's word, and `max_in_flight` its means.
     fn bulkhead(&self) -> bool {
@@ -382,16 +329,18 @@ impl Admission {
         let full = self.in_flight >= self.limit();
         self.throughput.see(full || !self.line.is_empty(), now);
         let throughput = &self.throughput;
-        // Where places are free, whoever waits does so for their route's share: no want of places.
-        let waiting = if full { self.line.len() } else { 0 };
+        // Where places are free, whoever waits does so for their route's share: no want of places. And
+        // a line in which only those stand who have had most is no reason to turn others away.
+        let waiting = if full { self.line.light() } else { 0 };
         self.standing.see(waiting, || throughput.per_second(now), now);
     }
 
-    fn occupy(&mut self, class: Class, kind: usize, now: Mono) -> FlightId {
+    fn occupy(&mut self, class: Class, kind: usize, client: u64, now: Mono) -> FlightId {
         self.in_flight += 1;
         self.in_flight_peak = self.in_flight_peak.max(self.in_flight + self.lent);
         self.kinds.begin(kind);
         self.standing.served(class);
+        self.heavy.served(client, now);
         // On the way back from an outage it is the allowance that holds others back, not the limit.
         let full = self.allowance >= 1.0 && self.in_flight >= self.limit();
         self.flights.begin(Flight::new(kind, now, self.in_flight, full))
@@ -426,19 +375,12 @@ impl Admission {
             let kinds = &self.kinds;
             let gate = |kind| kinds.gate(kind, limit, bulkhead, now);
             let Some((id, waiter)) = self.line.next(self.standing.overloaded(), gate) else { break };
-            let flight = self.occupy(waiter.class, waiter.kind, now);
+            let flight = self.occupy(waiter.class, waiter.kind, waiter.client, now);
             self.settled.insert(id, Claim::Granted(flight));
             self.woken.push(id);
         }
         self.see(now);
     }
-}
-
-/// The `n`-th of a sequence that fills `[0, 1)` evenly from any point on: multiples of the golden
-/// ratio. Spreads better than chance, and needs none.
-fn golden_fraction(n: u64) -> f64 {
-    const GOLDEN_RATIO_64: u64 = 0x9E37_79B9_7F4A_7C15;
-    (n.wrapping_mul(GOLDEN_RATIO_64) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

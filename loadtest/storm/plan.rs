@@ -85,7 +85,7 @@ impl Stream {
             let visitors = (phase.seconds * phase.rate).round() as u64;
             (0..visitors).map(move |n| {
                 // Of squares the fractions are equidistributed too (Weyl), and without a pattern.
-                let within = if jitter { fraction(shift + (n * n) as f64) } else { shift };
+                let within = if jitter { (shift + fraction((n * n) as f64)).fract() } else { shift };
                 Duration::from_secs_f64(began + (n as f64 + within) / phase.rate)
             })
         })
@@ -95,4 +95,22 @@ impl Stream {
 /// The fractional part of so many golden ratios.
 fn fraction(times: f64) -> f64 {
     (times * 0.618_033_988_749_895).fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_one_rate_come_evenly_together_with_and_without_jitter() {
+        for jitter in [false, true] {
+            let phases = vec![Phase { seconds: 10.0, rate: 3.0 }];
+            let stream = Stream { name: "polite".into(), path: "/".into(), from: None, retries: 0, jitter, phases };
+            let mut came = [0; 100];
+            for at in (0..50).flat_map(|number| stream.arrivals(number)) {
+                came[(at.as_secs_f64() * 10.0) as usize] += 1;
+            }
+            assert!(came.iter().all(|n| (12..=18).contains(n)), "of 15 in each tenth of a second: {came:?}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 //! Between classes a stride scheduler shares what comes free as 16 : 4 : 1 (Waldspurger & Weihl,
 //! 1995): a class that was idle goes next, one that floods the line gets its weight and no more.
 //! Within a class the clients take turns, each with a flow of its own, so that one who asks a
-//! hundred times waits behind itself. Routes matter only where one has all the places that it may
+//! hundred times waits behind itself; and one who has had far more than the others of late
+//! ([`super::heavy`]) goes when no other is left, and makes room first. Routes matter only where one has all the places that it may
 //! have: the others go on.
 //!
 //! Normally first come, first served. Under overload the newest goes first, since those who have
@@ -27,6 +28,8 @@ pub(super) struct Waiter {
     pub(super) class: Class,
     pub(super) kind: usize,
     pub(super) client: u64,
+    /// This client has had more than its share of late.
+    pub(super) heavy: bool,
 }
 
 #[derive(Debug)]
@@ -46,13 +49,33 @@ struct Flow {
     len: usize,
     /// It has a turn.
     turning: bool,
+    heavy: bool,
 }
 
-/// The flows of one route in one class, each with the number of its turn.
+/// The flows of one route in one class, each with the number of its turn: those of light clients,
+/// and of heavy ones, who go when no light one is left.
 #[derive(Debug)]
 struct Ring {
     kind: usize,
-    turns: VecDeque<(i64, u64)>,
+    turns: [VecDeque<(i64, u64)>; 2],
+}
+
+impl Ring {
+    fn of(&mut self, heavy: bool) -> &mut VecDeque<(i64, u64)> {
+        let [light, heavies] = &mut self.turns;
+        if heavy { heavies } else { light }
+    }
+
+    /// Whose turn it is: whether a heavy one's, and its number, of which the least is next.
+    fn first(&self, newest_first: bool) -> Option<(bool, i64)> {
+        let [light, heavies] = &self.turns;
+        let (heavy, turns) = if light.is_empty() { (true, heavies) } else { (false, light) };
+        let turn = match newest_first {
+            true => turns.back().map(|(turn, _)| -turn),
+            false => turns.front().map(|(turn, _)| *turn),
+        };
+        turn.map(|turn| (heavy, turn))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +93,8 @@ pub(super) struct Line {
     flows: Slab<Flow>,
     by_key: HashMap<(Class, usize, u64), u64>,
     groups: [Group; 3],
+    /// Of all who wait, those of heavy clients.
+    heavy: usize,
     /// The pass of the class that was served last.
     virtual_time: u64,
     turn_first: i64,
@@ -88,6 +113,11 @@ pub(super) enum Gate {
 impl Line {
     pub(super) fn len(&self) -> usize {
         self.groups.iter().map(|group| group.waiting).sum()
+    }
+
+    /// Those who wait and are not of a heavy client.
+    pub(super) fn light(&self) -> usize {
+        self.len().saturating_sub(self.heavy)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -122,8 +152,12 @@ impl Line {
     pub(super) fn join(&mut self, waiter: Waiter) -> WaiterId {
         let key = (waiter.class, waiter.kind, waiter.client);
         let flow = match self.by_key.get(&key) {
-            Some(flow) => *flow,
-            None => self.open(key),
+            Some(flow) => {
+                let flow = *flow;
+                self.weigh(flow, waiter.heavy);
+                flow
+            }
+            None => self.open(key, waiter.heavy),
         };
         let newest = self.flows.get(flow).and_then(|f| f.newest);
         let id = self.entries.insert(Entry { waiter, flow, older: newest, newer: None });
@@ -142,6 +176,7 @@ impl Line {
             }
             group.waiting += 1;
         }
+        self.heavy += usize::from(waiter.heavy);
         WaiterId(id)
     }
 
@@ -169,6 +204,7 @@ impl Line {
         if let Some(group) = self.groups.get_mut(entry.waiter.class as usize) {
             group.waiting -= 1;
         }
+        self.heavy -= usize::from(entry.waiter.heavy);
         Some(entry.waiter)
     }
 
@@ -196,7 +232,9 @@ impl Line {
         for waiting in self.groups.iter_mut().filter(|group| group.waiting > 0) {
             waiting.pass = waiting.pass.max(self.virtual_time);
         }
-        let turns = &mut self.groups.get_mut(class)?.rings.get_mut(ring)?.turns;
+        let ring = self.groups.get_mut(class)?.rings.get_mut(ring)?;
+        let (heavy, _) = ring.first(newest_first)?;
+        let turns = ring.of(heavy);
         let (_, flow) = if newest_first { turns.pop_back()? } else { turns.pop_front()? };
         let state = self.flows.get_mut(flow)?;
         state.turning = state.len > 1;
@@ -217,15 +255,12 @@ impl Line {
 
     /// The class and the ring whose turn it is, of those that `gate` doesn't shut, and its gate.
     fn due(&self, newest_first: bool, gate: impl Fn(usize, usize) -> Gate) -> Option<(usize, usize, Gate)> {
-        let turn = |ring: &Ring| match newest_first {
-            true => ring.turns.back().map(|(turn, _)| -turn),
-            false => ring.turns.front().map(|(turn, _)| *turn),
-        };
         let of_group = |(class, group): (usize, &Group)| {
             let rings = group.rings.iter().enumerate().map(|(at, ring)| (at, ring, gate(class, ring.kind)));
             let open = rings.filter(|(_, _, gate)| *gate != Gate::Shut);
-            let first =
-                open.filter_map(|(at, ring, gate)| Some((turn(ring)?, at, gate))).min_by_key(|(turn, ..)| *turn);
+            let first = open
+                .filter_map(|(at, ring, gate)| Some((ring.first(newest_first)?, at, gate)))
+                .min_by_key(|(turn, ..)| *turn);
             first.map(|(_, at, gate)| (group.pass, class, at, gate))
         };
         let due = self.groups.iter().enumerate().filter(|(_, group)| group.waiting > 0).filter_map(of_group);
@@ -238,18 +273,25 @@ impl Line {
         let own = newcomer.class as usize;
         let classes = self.groups.iter().skip(own).take(if own_class { 1 } else { self.groups.len() });
         let group = classes.rev().find(|group| group.waiting > 0)?;
-        let flows = group.rings.iter().flat_map(|ring| ring.turns.iter()).take(VICTIMS_MAX);
+        let flows = group.rings.iter().flat_map(|ring| ring.turns.iter().rev().flatten()).take(VICTIMS_MAX);
         let flows = flows.filter_map(|(turn, id)| Some((*turn, self.flows.get(*id)?)));
         // Of equals the one whose turn is oldest: under overload it is the one that waits in vain.
-        let (_, longest) = flows.max_by_key(|(turn, flow)| (flow.len, -*turn))?;
+        let (_, longest) = flows.max_by_key(|(turn, flow)| (flow.heavy, flow.len, -*turn))?;
         let lower = longest.key.0 != newcomer.class;
+        if newcomer.heavy && !longest.heavy && !lower {
+            return None;
+        }
         if newest_first {
             // The newcomer takes the oldest's place, unless nobody has more in line than itself.
-            let worth =
-                lower || longest.len > self.of_client(newcomer) || longest.len == 1 || longest.key.2 == newcomer.client;
+            let worth = lower
+                || longest.heavy
+                || longest.len > self.of_client(newcomer)
+                || longest.len == 1
+                || longest.key.2 == newcomer.client;
             return longest.oldest.filter(|_| worth).map(WaiterId);
         }
-        longest.newest.filter(|_| lower || longest.len > self.of_client(newcomer) + 1).map(WaiterId)
+        let worth = lower || longest.heavy && !newcomer.heavy || longest.len > self.of_client(newcomer) + 1;
+        longest.newest.filter(|_| worth).map(WaiterId)
     }
 
     /// All of them, in no order.
@@ -258,18 +300,43 @@ impl Line {
         self.entries.iter().map(|(id, entry)| (WaiterId(id), &entry.waiter))
     }
 
-    fn open(&mut self, key: (Class, usize, u64)) -> u64 {
-        let id = self.flows.insert(Flow { key, oldest: None, newest: None, len: 0, turning: true });
+    fn open(&mut self, key: (Class, usize, u64), heavy: bool) -> u64 {
+        let id = self.flows.insert(Flow { key, oldest: None, newest: None, len: 0, turning: true, heavy });
         self.by_key.insert(key, id);
+        if let Some(group) = self.groups.get_mut(key.0 as usize)
+            && group.rings.iter().all(|ring| ring.kind != key.1)
+        {
+            group.rings.push(Ring { kind: key.1, turns: Default::default() });
+        }
         self.turn_last += 1;
         let turn = (self.turn_last, id);
-        if let Some(group) = self.groups.get_mut(key.0 as usize) {
-            match group.rings.iter_mut().find(|ring| ring.kind == key.1) {
-                Some(ring) => ring.turns.push_back(turn),
-                None => group.rings.push(Ring { kind: key.1, turns: VecDeque::from([turn]) }),
-            }
+        if let Some(turns) = self.turns(key, heavy) {
+            turns.push_back(turn);
         }
         id
+    }
+
+    fn turns(&mut self, (class, kind, _): (Class, usize, u64), heavy: bool) -> Option<&mut VecDeque<(i64, u64)>> {
+        let ring = self.groups.get_mut(class as usize)?.rings.iter_mut().find(|ring| ring.kind == kind)?;
+        Some(ring.of(heavy))
+    }
+
+    /// A client has become heavy, or is so no longer.
+    fn weigh(&mut self, id: u64, heavy: bool) {
+        let Some(flow) = self.flows.get_mut(id).filter(|flow| flow.heavy != heavy) else { return };
+        flow.heavy = heavy;
+        let key = flow.key;
+        let turn = self.turns(key, !heavy).and_then(|turns| {
+            let at = turns.iter().position(|(_, flow)| *flow == id)?;
+            turns.remove(at)
+        });
+        if let Some(turn) = turn
+            && let Some(turns) = self.turns(key, heavy)
+        {
+            // Where its number belongs: the numbers of a ring rise.
+            let at = turns.partition_point(|(other, _)| *other < turn.0);
+            turns.insert(at, turn);
+        }
     }
 
     fn close(&mut self, id: u64) {
@@ -278,12 +345,10 @@ impl Line {
         if !flow.turning {
             return;
         }
-        let (class, kind, _) = flow.key;
-        let rings = self.groups.get_mut(class as usize).map(|group| &mut group.rings);
-        if let Some(ring) = rings.and_then(|rings| rings.iter_mut().find(|ring| ring.kind == kind))
-            && let Some(at) = ring.turns.iter().position(|(_, flow)| *flow == id)
+        if let Some(turns) = self.turns(flow.key, flow.heavy)
+            && let Some(at) = turns.iter().position(|(_, flow)| *flow == id)
         {
-            ring.turns.remove(at);
+            turns.remove(at);
         }
     }
 }

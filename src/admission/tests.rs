@@ -9,6 +9,7 @@ use super::*;
 use crate::policy::{Limit, Patience, Queue};
 
 mod edges;
+mod fair;
 mod property;
 
 fn policy(limit: usize, queue: usize) -> Concurrency {
