@@ -266,11 +266,11 @@ impl Adaptive {
         let over = start.answered(sample);
         self.limit = start.limit();
         if let Some(limit) = over {
-            self.start = None;
-            if limit < self.home {
-                // Twice as many are known to be a loss.
-                self.search = Some(Search { coarse: false, last: false, ..Search::UP });
+            if limit < self.home && !start.is_beyond(limit) {
+                // Lower was never looked at; and whether more is a loss was judged by very few.
+                self.search = Some(Search::UP);
             }
+            self.start = None;
             self.home = limit;
             self.go(limit, Phase::Home, now);
         }

@@ -21,8 +21,9 @@ pub(super) struct Start {
     initial: usize,
     limit: usize,
     answers: usize,
-    /// Seconds and answers of each kind, of the first few.
-    base: Vec<(f64, u32)>,
+    /// The shortest two, in seconds, that each kind took of the first few. The first ones of all pay
+    /// for connections and cold caches.
+    base: Vec<[f64; 2]>,
     /// How many are tried now, and what they are worth.
     step: usize,
     count: u32,
@@ -52,18 +53,25 @@ impl Start {
         self.limit
     }
 
+    /// Whether this many are more than the first few.
+    pub(super) fn is_beyond(&self, limit: usize) -> bool {
+        limit > self.few
+    }
+
     /// Learns from an answer; some: the start is over, with this limit.
     pub(super) fn answered(&mut self, sample: &Sample) -> Option<usize> {
         let latency = sample.latency.as_secs_f64().max(1e-4);
         if sample.kind >= self.base.len() {
-            self.base.resize(sample.kind + 1, (0.0, 0));
+            self.base.resize(sample.kind + 1, [f64::INFINITY; 2]);
         }
-        let (seconds, answers) = self.base.get_mut(sample.kind)?;
+        let base = self.base.get_mut(sample.kind)?;
+        let [least, second] = *base;
+        let usual = if second.is_finite() { least.midpoint(second) } else { least };
         if sample.in_flight <= self.few {
-            *seconds += latency;
-            *answers += 1;
-        } else if sample.in_flight >= self.step && *answers > 0 {
-            let usual = *seconds / f64::from(*answers);
+            let [least, second] = base;
+            *second = second.min(latency.max(*least));
+            *least = least.min(latency);
+        } else if sample.in_flight >= self.step && usual.is_finite() {
             // What so many are worth, over what the first few were: its inverse, which is a mean of latencies.
             let cost = latency / usual * self.few as f64 / sample.in_flight as f64;
             (self.count, self.sum, self.squares) = (self.count + 1, self.sum + cost, self.squares + cost * cost);
