@@ -244,11 +244,6 @@ def keys(quota):
 
 
 COLLAPSING = ("--collapse", "0.5")
-# By default the way back from static takes at least 40 s of good probes.
-BACK_SOON = """
-[level.static]
-leave = { probes = 3, for = "2s" }
-"""
 
 ROWS = [
     *(Row(f"goodput-{x}", f"goodput at {x} ×, fixed", "≥ 98 %", goodput(x, 0.98)) for x in (2, 5, 10)),
@@ -263,7 +258,7 @@ ROWS = [
         halves({"workers": 2}, {"workers": 4})),
     Row("halves-speed", "half as fast, then as before (2 × offered)", "≥ 95 % within 2 s, twice",
         halves({"service_ms": 40}, {"service_ms": 20})),
-    Row("dead", "origin dead 30 s (2 × offered)", "≥ 95 % within 10 s, no dip", dead, policy=BACK_SOON),
+    Row("dead", "origin dead 30 s (2 × offered)", "≥ 95 % within 10 s, no dip", dead),
     Row("false-refusals", "refused at 0.9 ×, lognormal", "≤ 0.05 %", false_refusals, ("--lognormal", "0.5")),
     Row("greedy", "one at 100 × its share, 50 polite", "polite ≥ 99 %", greedy),
     Row("retries", "3 retries at once: origin requests per answer", "≤ 1.05 ×", retries),

@@ -98,6 +98,7 @@ fn fraction(times: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test that fails should say where")]
 mod tests {
     use super::*;
 

@@ -4,8 +4,8 @@
 //! 1995): a class that was idle goes next, one that floods the line gets its weight and no more.
 //! Within a class the clients take turns, each with a flow of its own, so that one who asks a
 //! hundred times waits behind itself; and one who has had far more than the others of late
-//! ([`super::heavy`]) goes when no other is left, and makes room first. Routes matter only where one has all the places that it may
-//! have: the others go on.
+//! ([`super::heavy`]) goes when no other is left, and makes room first. Routes matter only where one
+//! has all the places that it may have: the others go on.
 //!
 //! Normally first come, first served. Under overload the newest goes first, since those who have
 //! waited longest are the likeliest to have given up (Facebook's adaptive LIFO, "Fail at scale",
