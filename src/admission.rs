@@ -49,7 +49,10 @@ const STANDING_LEAST: usize = 8;
 /// Requests that one client may have in line as any other may.
 const CLIENT_LEAST: usize = 2;
 /// A request that so many rounds of others have overtaken lends its place.
-const OVERTAKEN_ROUNDS: u64 = 5;
+const OVERTAKEN_ROUNDS: u64 = 3;
+/// Or one that is held so many times as long as usual, and so long at least, while nothing ends.
+const STUCK_TIMES: u32 = 10;
+const STUCK_LEAST: Duration = Duration::from_millis(200);
 
 /// One who waits. Never used twice within a process, so a late message about someone who has left
 /// can't hit another.
@@ -183,7 +186,8 @@ impl Admission {
         }
         match self.queue(ask, limit, now) {
             Ok((id, deadline)) => {
-                self.see(now);
+                self.lend(now);
+                self.grant(now);
                 Admit::Queued(id, deadline)
             }
             Err(reason) => {
@@ -257,7 +261,7 @@ impl Admission {
 
     /// Gives a place back after the origin's last byte.
     pub fn release(&mut self, id: FlightId, now: Mono) {
-        let Some(flight) = self.flights.end(id) else { return };
+        let Some(flight) = self.flights.end(id, now) else { return };
         let outcome = match flight.headed {
             Some(_) if flight.overloaded => Outcome::Overloaded,
             Some(_) if !flight.lent => Outcome::Answered,
@@ -287,7 +291,7 @@ impl Admission {
         if self.line.remove(id).is_some() {
             self.see(now);
         } else if let Some(Claim::Granted(flight)) = self.settled.remove(&id)
-            && let Some(flight) = self.flights.end(flight)
+            && let Some(flight) = self.flights.end(flight, now)
         {
             // It did no work at the origin: it counts for no throughput.
             self.vacate(&flight);
@@ -305,7 +309,7 @@ impl Admission {
             return Err(Reason::StreamsFull);
         }
         self.streams += 1;
-        if let Some(flight) = self.flights.end(id) {
+        if let Some(flight) = self.flights.end(id, now) {
             self.throughput.record(now);
             self.vacate(&flight);
             self.grant(now);
@@ -361,8 +365,14 @@ impl Admission {
         if !self.bulkhead() || self.line.is_empty() || self.in_flight + self.lent >= self.policy.limit.most() {
             return;
         }
-        let limit = self.limit() as u64;
-        if let Some(flight) = self.flights.overtaken(limit.saturating_mul(OVERTAKEN_ROUNDS)) {
+        let (limit, per_second) = (self.limit(), self.throughput.per_second(now));
+        let rounds = (limit as u64).saturating_mul(OVERTAKEN_ROUNDS);
+        let flight = self.flights.overtaken(rounds).or_else(|| {
+            // By Little's law so long is a place usually held.
+            let held = Duration::try_from_secs_f64(limit as f64 / per_second).ok()?;
+            self.flights.stuck((held * STUCK_TIMES).max(STUCK_LEAST), now)
+        });
+        if let Some(flight) = flight {
             self.lent += 1;
             self.in_flight = self.in_flight.saturating_sub(1);
             self.kinds.lend(flight.kind, now);

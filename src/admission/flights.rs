@@ -3,7 +3,11 @@
 //! The oldest matters: one that many others have overtaken is not waiting for the origin but for
 //! something behind it, such as a payment provider that is slow today. Its place is lent to others,
 //! or one slow dependency would take every place and starve all routes (the bulkhead's problem,
-//! solved without a number to tune: there is no clock in it, only the others' progress).
+//! solved without a number to tune: what counts is the others' progress). Where such requests have
+//! all the places nobody is left to overtake them: then one is lent whenever nothing has ended for
+//! many times as long as usual.
+
+use std::time::Duration;
 
 use super::slab::Slab;
 use crate::clock::Mono;
@@ -38,6 +42,8 @@ pub(super) struct Flights {
     oldest: Option<u64>,
     newest: Option<u64>,
     ended: u64,
+    /// When one last ended, or was lent because none did.
+    moved: Mono,
 }
 
 impl Flight {
@@ -64,11 +70,12 @@ impl Flights {
         self.all.get_mut(id.0)
     }
 
-    pub(super) fn end(&mut self, id: FlightId) -> Option<Flight> {
+    pub(super) fn end(&mut self, id: FlightId, now: Mono) -> Option<Flight> {
         let flight = self.all.get(id.0).copied()?;
         if !flight.lent {
             self.unlink(id.0, &flight);
             self.ended += 1;
+            self.moved = now;
         }
         self.all.remove(id.0)
     }
@@ -80,6 +87,21 @@ impl Flights {
         if self.ended - flight.ended_before <= by {
             return None;
         }
+        self.lend(id, flight)
+    }
+
+    /// Lends the place of the oldest, if it began so long ago and nothing has ended for as long.
+    pub(super) fn stuck(&mut self, after: Duration, now: Mono) -> Option<Flight> {
+        let id = self.oldest?;
+        let flight = self.all.get(id).copied()?;
+        if now.since(self.moved.max(flight.started)) < after {
+            return None;
+        }
+        self.moved = now;
+        self.lend(id, flight)
+    }
+
+    fn lend(&mut self, id: u64, flight: Flight) -> Option<Flight> {
         self.unlink(id, &flight);
         self.all.get_mut(id)?.lent = true;
         Some(flight)

@@ -9,11 +9,16 @@ pub type Percent = u8;
 /// A route that had to lend its places is held short for so long.
 const SLOW_FOR: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// A route of which so many ended between two that had to lend their places is not slow itself.
+const QUICK: u32 = 4;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Kind {
     in_flight: usize,
     /// At the origin too, but their places are lent.
     lent: usize,
+    /// Of it ended with their place since one was lent.
+    ended: u32,
     /// Requests of it have been overtaken by many others, until so long after the last.
     slow_until: Mono,
     max: Percent,
@@ -41,6 +46,7 @@ impl Kinds {
         if let Some(kind) = self.0.get_mut(kind) {
             let held = if lent { &mut kind.lent } else { &mut kind.in_flight };
             *held = held.saturating_sub(1);
+            kind.ended = kind.ended.saturating_add(u32::from(!lent));
         }
     }
 
@@ -49,7 +55,10 @@ impl Kinds {
         if let Some(kind) = self.0.get_mut(kind) {
             kind.in_flight = kind.in_flight.saturating_sub(1);
             kind.lent += 1;
-            kind.slow_until = now.after(SLOW_FOR);
+            // Where its own overtook it too, it is the request that is slow and not the route.
+            if std::mem::take(&mut kind.ended) < QUICK {
+                kind.slow_until = now.after(SLOW_FOR);
+            }
         }
     }
 
