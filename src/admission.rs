@@ -370,7 +370,7 @@ impl Admission {
         let flight = self.flights.overtaken(rounds).or_else(|| {
             // By Little's law so long is a place usually held.
             let held = Duration::try_from_secs_f64(limit as f64 / per_second).ok()?;
-            self.flights.stuck((held * STUCK_TIMES).max(STUCK_LEAST), now)
+            self.flights.stuck(held.saturating_mul(STUCK_TIMES).max(STUCK_LEAST), now)
         });
         if let Some(flight) = flight {
             self.lent += 1;

@@ -35,6 +35,41 @@ fn a_share_holds_for_requests_whose_place_is_lent_too() {
     assert_eq!(admission.claim(waiting), Claim::Waiting, "one of four places, and one search is at the origin");
 }
 
+/// Four places, all held by payments that hang; before that 200 pages a second went by.
+fn hanging() -> Admission {
+    let policy = Concurrency { queue: Queue::Places(10_000), ..adaptive() };
+    let mut admission = Admission::with_limiter(&policy, &[], Box::new(concurrency::Fixed(4)));
+    let mut working: Vec<_> = (0..4).map(|_| granted(&mut admission, anyone(), ms(0))).collect();
+    queued(&mut admission, anyone(), ms(0));
+    for n in 1..=200 {
+        let id = working.remove(0);
+        let woken = answer(&mut admission, id, ms(n * 5));
+        working.push(claimed(&mut admission, woken[0]));
+        queued(&mut admission, anyone(), ms(n * 5));
+    }
+    admission
+}
+
+#[test]
+fn where_nothing_ends_at_all_a_place_is_lent_now_and_then() {
+    let mut admission = hanging();
+    queued(&mut admission, anyone(), ms(1_100));
+    assert_eq!(admission.lent, 0, "100 ms are five times as long as usual");
+    for n in 0..100 {
+        admission.admit(anyone(), ms(1_300 + n));
+    }
+    assert_eq!((admission.lent, admission.in_flight()), (1, 5), "one, not one for each who asks");
+}
+
+#[test]
+fn an_origin_that_hangs_for_any_time_breaks_nothing() {
+    let mut admission = hanging();
+    for second in 2..2_000 {
+        admission.admit(anyone(), ms(second * 1000));
+        assert!(admission.in_flight() <= 100);
+    }
+}
+
 #[test]
 fn a_class_that_was_shut_has_saved_nothing_up() {
     let mut admission = Admission::new(&policy(4, 1000), &[100, 50]);
