@@ -54,7 +54,7 @@ const UNUSED_LEAST: usize = 8;
 enum Phase {
     /// Home is in use, and measured.
     Home,
-    /// Nothing is known yet.
+    /// Nothing is known yet: on the way from a few to the initial limit.
     Start,
     /// Another limit is tried; home is kept if it is no better.
     Trial { up: bool, searching: bool },
@@ -331,7 +331,9 @@ impl Limiter for Adaptive {
             self.round.add(sample);
         }
         match self.phase {
-            Phase::Start => self.at_start(sample, now),
+            // A failure is quick or slow for reasons of its own.
+            Phase::Start if sample.outcome == Outcome::Answered => self.at_start(sample, now),
+            Phase::Start => {}
             Phase::Home => self.at_home(now),
             Phase::Trial { up, searching } => self.at_trial(up, searching, now),
         }
@@ -356,6 +358,22 @@ mod tests {
             answered(&mut limiter, 1, second * 10_000);
             assert_eq!(limiter.home, 20, "the initial one holds until something is known");
         }
+    }
+
+    #[test]
+    fn a_failure_at_the_start_is_no_quick_answer() {
+        let mut limiter = Adaptive::new(20, 2, 100);
+        let mut sample = |in_flight, ms, outcome| {
+            let latency = Duration::from_millis(ms);
+            let sample = Sample { latency, started: Mono::ZERO, in_flight, full: true, kind: 0, outcome };
+            limiter.observe(&sample, Mono::from_nanos(1_000_000_000));
+            limiter.limit()
+        };
+        (0..2).for_each(|_| drop(sample(1, 1, Outcome::Overloaded)));
+        (0..40).for_each(|_| drop(sample(4, 20, Outcome::Answered)));
+        (0..2).for_each(|_| drop(sample(8, 40, Outcome::Answered)));
+        let limit = (0..2).map(|_| sample(8, 40, Outcome::Answered)).last();
+        assert_eq!(limit, Some(9), "eight take twice as long as four: no loss, and on");
     }
 
     #[test]
