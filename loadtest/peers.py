@@ -29,7 +29,7 @@ def measure(args, row, proxy):
         directory = pathlib.Path(directory)
         origin, port = Origin(args.origin, directory), free_port()
         try:
-            with origin.running(row.origin), proxy.running(directory, port, origin.port, row.policy):
+            with origin.running(row.origin), proxy.running(directory, port, origin.port):
                 return row.run(Bench(args, port, origin, getattr(proxy, "admin", None)))
         except Broken as broken:
             say(f"    {broken}")

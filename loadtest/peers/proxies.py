@@ -56,14 +56,13 @@ patience = {{ normal = "200ms" }}
         self.program, self.fixed = found(args.seawall, "seawall"), args.fixed
         self.admin = None
 
-    def running(self, directory, port, origin, extra=""):
-        """`extra`: lines of policy that a scenario needs."""
+    def running(self, directory, port, origin):
         self.admin = free_port()
         fixed = self.FIXED.format(limit=self.fixed) if self.fixed else ""
         critical = "" if self.fixed else 'priority = "critical"'
         policy = directory / "policy.toml"
         policy.write_text(self.POLICY.format(
-            host=HOST, port=port, admin=self.admin, origin=origin, concurrency=fixed, critical=critical) + extra)
+            host=HOST, port=port, admin=self.admin, origin=origin, concurrency=fixed, critical=critical))
         return running([self.program, "run", policy], port, directory)
 
 
@@ -108,7 +107,7 @@ http {{
     def __init__(self, args):
         self.program = found(args.nginx, "nginx")
 
-    def running(self, directory, port, origin, extra=""):
+    def running(self, directory, port, origin):
         config = directory / "nginx.conf"
         config.write_text(self.CONFIG.format(host=HOST, port=port, origin=origin, directory=directory))
         return running([self.program, "-e", "stderr", "-p", directory, "-c", config], port, directory)
@@ -139,7 +138,7 @@ backend shop
     def __init__(self, args):
         self.program = found(args.haproxy, "haproxy")
 
-    def running(self, directory, port, origin, extra=""):
+    def running(self, directory, port, origin):
         config = directory / "haproxy.cfg"
         # It does not start when it could run out of descriptors, two a connection.
         connections = min(30_000, (raise_file_limit() - 200) // 2)
@@ -155,7 +154,7 @@ class Envoy:
     def __init__(self, args):
         self.program = found(args.envoy, "envoy")
 
-    def running(self, directory, port, origin, extra=""):
+    def running(self, directory, port, origin):
         config = directory / "envoy.json"
         config.write_text(json.dumps({"static_resources": {
             "listeners": [self.listener(port)], "clusters": [self.cluster(origin)]}}))

@@ -39,7 +39,6 @@ class Row:
     target: str
     run: typing.Callable
     origin: tuple = ()  # its options
-    policy: str = ""    # what Seawall's policy says besides
     peers: bool = True
 
 

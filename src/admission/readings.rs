@@ -10,6 +10,7 @@ use crate::policy::Class;
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// Nobody is asked to stay away longer than this for a full queue.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+
 impl Admission {
     /// When someone refused now should come back: after the time that the line needs at the recent
     /// throughput, and spread over as long again, so that those refused together don't return

@@ -13,12 +13,13 @@ const MOST: u32 = 250;
 const MOST_TURNS: u32 = 8;
 /// Standard errors that make a difference clear. Two would do for one look; here each request is one.
 const CLEAR: f64 = 3.0;
-/// Of a step up so much must be gained, so that noise alone is no reason to go up.
+/// The share of a step up that must be gained in throughput, so that noise alone is no reason to go up.
 const WORTH_UP: f64 = 0.15;
-/// Of a step down so much may be lost, and of the throughput never more than the second leaves.
+/// The share of a step down that may be lost.
 const WORTH_DOWN: f64 = 0.1;
-const LOSS_MOST: f64 = 0.98;
-/// Of a step down so much may seem to be lost if more takes long to tell.
+/// And the throughput that must be left.
+const LEFT_LEAST: f64 = 0.98;
+/// The share of a step down that may seem to be lost, where to be surer would take long.
 const FREE: f64 = 0.2;
 /// Standard errors that are enough to give a trial up: what was wrongly given up is tried again, while
 /// each further request at a limit that is worse costs throughput.
@@ -173,7 +174,8 @@ impl Round {
         let gain = scale / self.mean();
         let error = gain * self.error() / self.mean();
         let up = scale > 1.0;
-        let worth = if up { 1.0 + WORTH_UP * (scale - 1.0) } else { (1.0 - WORTH_DOWN * (1.0 - scale)).max(LOSS_MOST) };
+        let worth =
+            if up { 1.0 + WORTH_UP * (scale - 1.0) } else { (1.0 - WORTH_DOWN * (1.0 - scale)).max(LEFT_LEAST) };
         // Half of a step down is lost: that can't be free, while what little is lost takes long to tell.
         let hopeless = if up { worth } else { (1.0 + scale) / 2.0 };
         // A step down that loses so little is taken: another can be tried from there.

@@ -21,8 +21,8 @@ pub(super) struct Start {
     initial: usize,
     limit: usize,
     answers: usize,
-    /// The shortest two, in seconds, that each kind took of the first few. The first ones of all pay
-    /// for connections and cold caches.
+    /// By kind: the shortest two latencies of the first few, in seconds. The very first ones pay for
+    /// connections and cold caches.
     base: Vec<[f64; 2]>,
     /// How many are tried now, and what they are worth.
     step: usize,
@@ -97,7 +97,7 @@ impl Start {
         let n = f64::from(self.count);
         let mean = self.sum / n;
         let variance = (self.squares / n - mean * mean).max(0.0) * n / (n - 1.0).max(1.0);
-        // The first few were few too.
+        // What they are compared with was known by few too.
         let error = (variance * (1.0 / n + 1.0 / self.few as f64)).sqrt() + 0.02;
         self.count >= LEAST && mean - CLEAR * error > 1.0
     }

@@ -121,8 +121,7 @@ mod tests {
                 let report = rig::run(&scenario, Box::new(Adaptive::new(20, 2, 1000)), seed);
                 let mut limits: Vec<_> = report.ticks.iter().skip(50).map(|tick| tick.limit).collect();
                 limits.sort_unstable();
-                let (median, high) = (limits[limits.len() / 2], limits[limits.len() * 9 / 10]);
-                println!("sigma {sigma}, seed {seed}: {median} and {high}");
+                let median = limits[limits.len() / 2];
                 assert!(median <= most, "sigma {sigma}, seed {seed}: {median}");
             }
         }

@@ -70,7 +70,6 @@ fn one_who_asks_without_end_gets_what_the_polite_leave() {
         let (_, greedy) = tally.remove(&GREEDY).unwrap();
         let (asked, served) = tally.values().fold((0, 0), |(a, s), (asked, served)| (a + asked, s + served));
         let share = f64::from(served) / f64::from(asked);
-        println!("polite {share:.4}, greedy {}/s", greedy / 10);
         assert!(share > 0.99, "seed {seed}: polite {share}");
         assert!(greedy > 200, "seed {seed}: what is left is the greedy's: {greedy}");
     }
