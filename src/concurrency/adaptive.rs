@@ -369,11 +369,10 @@ mod tests {
             limiter.observe(&sample, Mono::from_nanos(1_000_000_000));
             limiter.limit()
         };
-        (0..2).for_each(|_| drop(sample(1, 1, Outcome::Overloaded)));
-        (0..40).for_each(|_| drop(sample(4, 20, Outcome::Answered)));
-        (0..2).for_each(|_| drop(sample(8, 40, Outcome::Answered)));
-        let limit = (0..2).map(|_| sample(8, 40, Outcome::Answered)).last();
-        assert_eq!(limit, Some(9), "eight take twice as long as four: no loss, and on");
+        let failures = [(1, 1, Outcome::Overloaded); 2];
+        let answers = [(4, 20, Outcome::Answered); 40].into_iter().chain([(8, 40, Outcome::Answered); 4]);
+        let limits = failures.into_iter().chain(answers).map(|(n, ms, outcome)| sample(n, ms, outcome));
+        assert_eq!(limits.last(), Some(9), "eight take twice as long as four: no loss, and on");
     }
 
     #[test]
