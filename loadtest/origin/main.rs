@@ -7,7 +7,7 @@
 //! - `POST /control`: JSON of [`Change`]; what is left out stays.
 //! - `GET /stats`: JSON of [`counts::Stats`].
 //!
-//! On the origin itself every path takes a worker, but `/healthz`, which is free, and `/payment`,
+//! On the origin itself every path takes a worker, but `/healthz`, which is free, and `…/payment…`,
 //! which waits for somebody else's server and holds nothing here.
 #![expect(clippy::disallowed_methods, reason = "a model of a server in real time")]
 
@@ -59,7 +59,7 @@ struct Args {
     /// Sigma of a lognormal distribution of the time a page takes, whose mean stays; 0: always the same
     #[arg(long, default_value_t = 0.0)]
     lognormal: f64,
-    /// How long /payment waits for the payment provider
+    /// How long a path with /payment in it waits for the payment provider
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     payment: Duration,
 }
@@ -155,7 +155,7 @@ async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> Result<Respo
     }
     let arrival = origin.counts.arrival(&path);
     let _ = request.into_body().collect().await;
-    if path.starts_with("/payment") {
+    if path.contains("/payment") {
         let wait = *origin.payment.borrow();
         tokio::time::sleep(wait).await;
         arrival.served();

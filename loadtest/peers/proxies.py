@@ -38,6 +38,10 @@ path = "/checkout/**"
 {critical}
 cache = false
 [[route]]
+name = "payment"
+path = "/payment/**"
+cache = false
+[[route]]
 name = "pages"
 cache = false
 [log]
@@ -87,18 +91,23 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     limit_conn_zone $server_name zone=origin:1m;
+    limit_conn_zone $server_name zone=payment:1m;
     upstream shop {{ server {host}:{origin}; keepalive 64; }}
     server {{
         listen {host}:{port} backlog=4096;
         server_name shop.example;
-        limit_conn origin 6;
         limit_conn_status 503;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_read_timeout 10s;
+        proxy_connect_timeout 1s;
         location / {{
+            limit_conn origin 6;
             proxy_pass http://shop;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_read_timeout 10s;
-            proxy_connect_timeout 1s;
+        }}
+        location /payment/ {{
+            limit_conn payment 200;
+            proxy_pass http://shop;
         }}
     }}
 }}
@@ -130,9 +139,12 @@ defaults
     http-reuse always
 frontend edge
     bind {host}:{port} backlog 4096
+    use_backend payment if {{ path_beg /payment/ }}
     default_backend shop
 backend shop
     server shop {host}:{origin} maxconn 5
+backend payment
+    server shop {host}:{origin} maxconn 200
 """
 
     def __init__(self, args):

@@ -191,12 +191,12 @@ def retries(bench):
     return figures(-times, answered and times <= 1.05, text, origin=origin, storm=got)
 
 
-def slow_dependency(load):
+def slow_dependency(load, path="/payment/card"):
     """A tenth of the requests waits 5 s for a payment provider, and holds no worker meanwhile."""
     def run(bench):
         seconds, rest = max(10, bench.args.seconds), CAPACITY * load
         streams = [stream("page", "/page", (seconds, rest), jitter=True),
-                   stream("payment", "/payment", (seconds, rest / 9), jitter=True)]
+                   stream("payment", path, (seconds, rest / 9), jitter=True)]
         with Levels(bench.admin) as levels:
             got = bench.storm(streams, timeout_ms=12_000)
         page, payment = got["page"], got["payment"]
@@ -263,6 +263,8 @@ ROWS = [
     Row("retries", "3 retries at once: origin requests per answer", "≤ 1.05 ×", retries),
     *(Row(f"slow-dependency-{round(load * 100)}", f"payment takes 5 s, the rest at {load} ×",
           "rest ≥ 98 %, not static", slow_dependency(load)) for load in (0.5, 0.9)),
+    Row("slow-hidden-90", "the same at 0.9 ×, on a path that no route names", "rest ≥ 98 %, not static",
+        slow_dependency(0.9, "/shop/payment")),
     *(Row(f"keys-{name}", f"10 M random keys, {quota}", "≤ 64 MiB, honest ones right", keys(quota), peers=False)
       for name, quota in (("fast", "10/s"), ("slow", "5/min"))),
 ]
