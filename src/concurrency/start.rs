@@ -1,7 +1,8 @@
 //! Slow start: the first few are let go as answers come, one more for each, as TCP does (RFC 5681
 //! §3.1); so a crowd that is there from the first moment tells where an origin bends before it has
 //! bent. What `k` in flight are worth is by Little's law `k ÷ latency`: where twice as many are worth
-//! less than the first few were, it is over, and the search goes on from there.
+//! less than the first few were, or no more than half as many, it is over, and the search goes on
+//! from there.
 
 use super::Sample;
 
@@ -14,6 +15,9 @@ const NOT_USED: usize = 4;
 /// Standard errors that make a loss clear.
 const CLEAR: f64 = 1.5;
 
+/// Twice as many that cost so much of what half as many do have gained nothing: they only wait.
+const NO_GAIN: f64 = 0.87;
+
 /// The way from a few to the initial limit.
 #[derive(Debug)]
 pub(super) struct Start {
@@ -24,8 +28,9 @@ pub(super) struct Start {
     /// By kind: the shortest two latencies of the first few, in seconds. The very first ones pay for
     /// connections and cold caches.
     base: Vec<[f64; 2]>,
-    /// How many are tried now, and what they are worth.
+    /// How many are tried now, what half as many cost, and what these do.
     step: usize,
+    cost: f64,
     count: u32,
     sum: f64,
     squares: f64,
@@ -42,6 +47,7 @@ impl Start {
             answers: 0,
             base: Vec::new(),
             step: (few * 2).min(initial),
+            cost: 1.0,
             count: 0,
             sum: 0.0,
             squares: 0.0,
@@ -76,21 +82,29 @@ impl Start {
             let cost = latency / usual * self.few as f64 / sample.in_flight as f64;
             (self.count, self.sum, self.squares) = (self.count + 1, self.sum + cost, self.squares + cost * cost);
             if self.is_loss() {
-                return Some((self.step / 2).max(self.few));
+                return Some(self.half());
             }
             if self.count as usize >= (self.step / 4).max(LEAST as usize) {
+                let mean = self.sum / f64::from(self.count);
+                if mean > NO_GAIN * self.cost && self.step == self.half() * 2 {
+                    return Some(self.half());
+                }
                 if self.step >= self.initial {
                     return Some(self.initial);
                 }
-                // So many are no loss: on, to twice as many.
+                // So many are worth it: on, to twice as many.
                 (self.step, self.count) = ((self.step * 2).min(self.initial), 0);
-                (self.sum, self.squares) = (0.0, 0.0);
+                (self.cost, self.sum, self.squares) = (mean, 0.0, 0.0);
             }
         }
         self.answers += 1;
         self.limit = (self.limit + 1).min(self.step);
         // Nobody wants so much.
         (self.answers >= NOT_USED * self.initial).then_some(self.initial)
+    }
+
+    fn half(&self) -> usize {
+        (self.step / 2).max(self.few)
     }
 
     fn is_loss(&self) -> bool {
@@ -122,7 +136,7 @@ mod tests {
         assert_eq!(start.limit(), 4);
         let mut ends = Vec::new();
         for _ in 0..30 {
-            ends.extend(start.answered(&answer(start.limit(), 5 * start.limit() as u64)));
+            ends.extend(start.answered(&answer(start.limit(), 20)));
         }
         assert_eq!((start.limit(), ends.first()), (20, Some(&20)));
         assert!(Start::new(4, 2).is_none());
@@ -139,10 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_inside_the_origin_is_no_loss() {
-        let mut start = Start::new(20, 2).expect("20 is more than a few");
-        let end = (0..100).find_map(|_| start.answered(&answer(start.limit(), 20 * start.limit().div_ceil(4) as u64)));
-        assert_eq!(end, Some(20));
+    fn it_is_over_where_twice_as_many_only_wait_inside_the_origin() {
+        for (workers, found) in [(4, 4), (8, 8)] {
+            let mut start = Start::new(40, 2).expect("40 is more than a few");
+            let ms = |limit: usize| 20 * limit.div_ceil(workers) as u64;
+            let end = (0..200).find_map(|_| start.answered(&answer(start.limit(), ms(start.limit()))));
+            assert_eq!(end, Some(found));
+        }
     }
 
     #[test]
