@@ -15,8 +15,8 @@ const NOT_USED: usize = 4;
 /// Standard errors that make a loss clear.
 const CLEAR: f64 = 1.5;
 
-/// Twice as many that cost so much of what half as many do have gained nothing: they only wait.
-const NO_GAIN: f64 = 0.87;
+/// Of what a step could gain, a step that gained less than this share has only made others wait.
+const GAIN_LEAST: f64 = 0.26;
 
 /// The way from a few to the initial limit.
 #[derive(Debug)]
@@ -28,9 +28,11 @@ pub(super) struct Start {
     /// By kind: the shortest two latencies of the first few, in seconds. The very first ones pay for
     /// connections and cold caches.
     base: Vec<[f64; 2]>,
-    /// How many are tried now, what half as many cost, and what these do.
-    step: usize,
+    /// How many were worth it, and what they cost.
+    reached: usize,
     cost: f64,
+    /// How many are tried now, and what they cost.
+    step: usize,
     count: u32,
     sum: f64,
     squares: f64,
@@ -46,8 +48,9 @@ impl Start {
             limit: few,
             answers: 0,
             base: Vec::new(),
-            step: (few * 2).min(initial),
+            reached: few,
             cost: 1.0,
+            step: (few * 2).min(initial),
             count: 0,
             sum: 0.0,
             squares: 0.0,
@@ -82,29 +85,27 @@ impl Start {
             let cost = latency / usual * self.few as f64 / sample.in_flight as f64;
             (self.count, self.sum, self.squares) = (self.count + 1, self.sum + cost, self.squares + cost * cost);
             if self.is_loss() {
-                return Some(self.half());
+                return Some(self.reached);
             }
             if self.count as usize >= (self.step / 4).max(LEAST as usize) {
                 let mean = self.sum / f64::from(self.count);
-                if mean > NO_GAIN * self.cost && self.step == self.half() * 2 {
-                    return Some(self.half());
+                let least = 1.0 - GAIN_LEAST * (1.0 - self.reached as f64 / self.step as f64);
+                if mean > least * self.cost {
+                    return Some(self.reached);
                 }
                 if self.step >= self.initial {
                     return Some(self.initial);
                 }
                 // So many are worth it: on, to twice as many.
-                (self.step, self.count) = ((self.step * 2).min(self.initial), 0);
-                (self.cost, self.sum, self.squares) = (mean, 0.0, 0.0);
+                (self.reached, self.cost) = (self.step, mean);
+                self.step = (self.step * 2).min(self.initial);
+                (self.count, self.sum, self.squares) = (0, 0.0, 0.0);
             }
         }
         self.answers += 1;
         self.limit = (self.limit + 1).min(self.step);
         // Nobody wants so much.
         (self.answers >= NOT_USED * self.initial).then_some(self.initial)
-    }
-
-    fn half(&self) -> usize {
-        (self.step / 2).max(self.few)
     }
 
     fn is_loss(&self) -> bool {
@@ -154,8 +155,8 @@ mod tests {
 
     #[test]
     fn it_is_over_where_twice_as_many_only_wait_inside_the_origin() {
-        for (workers, found) in [(4, 4), (8, 8)] {
-            let mut start = Start::new(40, 2).expect("40 is more than a few");
+        for (workers, initial, found) in [(4, 40, 4), (8, 40, 8), (16, 20, 16)] {
+            let mut start = Start::new(initial, 2).expect("more than a few");
             let ms = |limit: usize| 20 * limit.div_ceil(workers) as u64;
             let end = (0..200).find_map(|_| start.answered(&answer(start.limit(), ms(start.limit()))));
             assert_eq!(end, Some(found));
