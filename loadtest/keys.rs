@@ -17,6 +17,10 @@ use seawall::pipeline::view::{BodyKind, Scheme, Version, View};
 use seawall::policy::{self, RateLimitId};
 use seawall::rate_limit::{Asked, Limit, Request, decide};
 
+/// As in the program: what an allocator keeps counts.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const GROWTH_MAX_MIB: u64 = 64;
 /// Half of them ask half as often as they may, the others twice as often.
 const HONEST: u32 = 1000;

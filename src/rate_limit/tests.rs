@@ -96,11 +96,19 @@ fn retry_after_is_never_zero_seconds() {
 #[test]
 fn a_million_random_keys_take_no_more_than_the_table_and_a_newcomer_is_let_in() {
     let limit = per_second(1, 1, 50_000);
-    let bytes = limit.store.bytes();
     for n in 0..1_000_000 {
         assert!(is_allowed(limit.check(key(n), ms(0))), "{n} came for the first time");
     }
-    assert_eq!((limit.store.keys(), limit.store.bytes()), (62_528, bytes));
+    let (keys, bytes) = (limit.store.keys(), limit.store.bytes());
+    assert!(keys <= 63_000 && bytes <= 50_000 * 21, "{keys} keys in {bytes} bytes");
+}
+
+#[test]
+fn a_large_table_takes_memory_as_keys_come() {
+    let limit = per_second(1, 1, 10_000_000);
+    limit.check(key(1), ms(0));
+    let bytes = limit.store.bytes();
+    assert!(bytes < 10_000_000 / 4, "{bytes} bytes for one key");
 }
 
 #[test]
@@ -118,12 +126,14 @@ fn who_comes_back_amid_random_keys_is_limited() {
 
 #[test]
 fn keys_in_turns_more_than_the_table_holds_do_not_go_unlimited() {
-    let limit = per_second(1, 1, 1000);
-    let mut allowed = 0;
-    for round in 0..500 {
-        allowed += (0..2000).filter(|n| is_allowed(limit.check(key(*n), ms(round * 10)))).count();
+    for (max_keys, most) in [(950, 17_500), (1000, 15_000), (1050, 15_000)] {
+        let limit = per_second(1, 1, max_keys);
+        let mut allowed = 0;
+        for round in 0..500 {
+            allowed += (0..2000).filter(|n| is_allowed(limit.check(key(*n), ms(round * 10)))).count();
+        }
+        assert!(allowed < most, "{max_keys}: {allowed} of 10,000 in five seconds");
     }
-    assert!(allowed < 5 * 2000 * 3 / 2, "{allowed} of 10,000 in five seconds");
 }
 
 #[test]
@@ -196,7 +206,7 @@ fn a_full_store_of_the_default_size_takes_less_than_64_mib() {
         limit.check(key(n), ms(0));
     }
     let mib = limit.store.bytes() as f64 / f64::from(1 << 20);
-    assert!((19.0..20.0).contains(&mib), "{mib} MiB");
+    assert!((19.0..20.5).contains(&mib), "{mib} MiB");
 }
 
 #[test]
