@@ -1,4 +1,4 @@
-//! What a decision of the core allocates: nothing, where it neither answers nor remembers anything new.
+//! What a decision of the core allocates: nothing for a request that goes to the origin and whose keys are known.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
 
@@ -12,7 +12,7 @@ use seawall::pipeline::answer::RequestId;
 use seawall::pipeline::reason::Reason;
 use seawall::pipeline::site::{Parts, Site};
 use seawall::pipeline::view::{BodyKind, Field, Scheme, Version, View};
-use seawall::pipeline::{Outcome, decide};
+use seawall::pipeline::{Flow, Outcome, decide};
 use seawall::policy::file;
 use seawall::telemetry::Telemetry;
 
@@ -74,20 +74,17 @@ cost = 1
 [[route]]
 "#;
 
+fn site(policy: &str) -> Arc<Site> {
+    let policy = file::parse(policy, Path::new(".")).policy.unwrap();
+    let telemetry = Arc::new(Telemetry::new(None));
+    let passes = policy.clients.iter().map(|_| Some(seawall::keys::Keys::from_bytes(1, &[7; 32]))).collect();
+    let parts = Parts { clock: Clock::start(), telemetry, snapshot: None, rooms: Vec::new(), passes, seed: 7 };
+    Arc::new(Site::bind(policy, None, parts))
+}
+
 #[test]
 fn routes_groups_classes_and_limits_are_decided_without_an_allocation() {
-    let policy = file::parse(POLICY, Path::new(".")).policy.unwrap();
-    let telemetry = Arc::new(Telemetry::new(None));
-    let keys = seawall::keys::Keys::from_bytes(1, &[7; 32]);
-    let parts = Parts {
-        clock: Clock::start(),
-        telemetry,
-        snapshot: None,
-        rooms: Vec::new(),
-        passes: vec![Some(keys)],
-        seed: 7,
-    };
-    let site = Arc::new(Site::bind(policy, None, parts));
+    let site = site(POLICY);
     let field = |name, value: &'static str| Field { name, value: value.as_bytes() };
     let fields = [
         field("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
@@ -124,4 +121,50 @@ fn routes_groups_classes_and_limits_are_decided_without_an_allocation() {
     }
     // The first request's keys are new: the tables grow.
     assert!(matches!(allocated.as_slice(), [_, 0, 0, 0]), "{allocated:?}");
+}
+
+/// One place, and a line or none.
+fn narrow(queue: u32) -> Arc<Site> {
+    site(&format!(
+        "[edge]\nlisten = '127.0.0.1:0'\n[origin.shop]\nservers = ['127.0.0.1:9']\n\
+         [origin.shop.concurrency]\nmode = 'fixed'\nlimit = 1\nqueue = {queue}\n[[route]]\ncache = false\n"
+    ))
+}
+
+/// Allocations of a few requests while the only place is taken.
+fn while_full(site: &Arc<Site>) -> Vec<usize> {
+    let view = View {
+        method: "GET",
+        version: Version::Http11,
+        scheme: Scheme::Http,
+        host: "shop.example",
+        path: "/",
+        raw_path: "/",
+        query: None,
+        fields: &[],
+        client: [192, 0, 2, 1].into(),
+        trusted: false,
+        body: BodyKind::None,
+    };
+    let now = |at| Now { mono: Mono::from_nanos(at * 1_000_000), unix_ms: 1_795_000_000_000 };
+    let (mut holds, _) = decide(site, &view, RequestId::new(0), now(1));
+    assert!(matches!(holds.turn(now(1)), Flow::Continue));
+    (2..=6)
+        .map(|at| {
+            let before = ALLOCATED.get();
+            let (mut passage, _) = decide(site, &view, RequestId::new(at), now(at));
+            let flow = passage.turn(now(at));
+            assert!(!matches!(flow, Flow::Continue));
+            drop((passage, flow));
+            ALLOCATED.get() - before
+        })
+        .collect()
+}
+
+#[test]
+fn who_waits_or_is_refused_costs_one_allocation() {
+    // The channel by which one who waits is woken; the first also opens the line.
+    assert!(matches!(while_full(&narrow(8)).as_slice(), [_, 1, 1, 1, 1]));
+    // The answer.
+    assert_eq!(while_full(&narrow(0)), [1; 5]);
 }
