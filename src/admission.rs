@@ -37,7 +37,7 @@ pub use standing::{COHORTS, TARGET};
 use flights::{Flight, Flights};
 use heavy::Heavy;
 use kinds::Kinds;
-use line::{Line, Waiter};
+use line::{Gate, Line, Waiter};
 use pulse::Pulse;
 use standing::Standing;
 use throughput::Throughput;
@@ -46,6 +46,10 @@ use throughput::Throughput;
 const STANDING_MAX: Duration = Duration::from_millis(40);
 /// And never shorter than this: a line that runs dry wastes places.
 const STANDING_LEAST: usize = 8;
+/// The last place is kept for the critical class so long after one of it came.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+/// Of fewer places none is kept: it would be too much of what there is.
+const KEPT_OF: usize = 4;
 /// Requests that one client may have in line as any other may.
 const CLIENT_LEAST: usize = 2;
 /// A request that so many rounds of others have overtaken lends its place.
@@ -122,6 +126,8 @@ pub struct Admission {
     pulse: Pulse,
     throughput: Throughput,
     refusals: u64,
+    /// Until when the last place is the critical class's.
+    kept_until: Mono,
 }
 
 impl Admission {
@@ -148,6 +154,7 @@ impl Admission {
             pulse: Pulse::default(),
             throughput: Throughput::default(),
             refusals: 0,
+            kept_until: Mono::ZERO,
         }
     }
 
@@ -177,8 +184,11 @@ impl Admission {
     pub fn admit(&mut self, ask: Ask, now: Mono) -> Admit {
         let limit = self.limit();
         let shut = self.kinds.is_shut(ask.kind, limit, self.bulkhead(), now);
+        if ask.class == Class::Critical {
+            self.kept_until = now.after(KEPT_FOR);
+        }
         // Free places go to the line first: one that is free is one that nobody in line may have.
-        if self.in_flight < limit && !shut {
+        if self.in_flight < self.open_to(ask.class, now) && !shut {
             self.standing.came(ask.class);
             let flight = self.occupy(ask.class, ask.kind, ask.client, now);
             self.see(now);
@@ -329,8 +339,17 @@ impl Admission {
         self.policy.limit.is_adaptive()
     }
 
+    /// How many places may be taken when one of this class takes another. Where critical requests
+    /// came of late and the limit is found, the last place is theirs: they need not wait for another
+    /// to end first (the soft reservation of Netflix's prioritised load shedding).
+    fn open_to(&self, class: Class, now: Mono) -> usize {
+        let limit = self.limit();
+        let kept = class != Class::Critical && self.bulkhead() && limit >= KEPT_OF && self.kept_until > now;
+        limit - usize::from(kept)
+    }
+
     fn see(&mut self, now: Mono) {
-        let full = self.in_flight >= self.limit();
+        let full = self.in_flight >= self.open_to(Class::Bulk, now);
         self.throughput.see(full || !self.line.is_empty(), now);
         let throughput = &self.throughput;
         // Where places are free, whoever waits does so for their route's share: no want of places. And
@@ -346,7 +365,7 @@ impl Admission {
         self.standing.served(class);
         self.heavy.served(client, now);
         // On the way back from an outage it is the allowance that holds others back, not the limit.
-        let full = self.allowance >= 1.0 && self.in_flight >= self.limit();
+        let full = self.allowance >= 1.0 && self.in_flight >= self.open_to(Class::Bulk, now);
         self.flights.begin(Flight::new(kind, now, self.in_flight, full))
     }
 
@@ -383,7 +402,11 @@ impl Admission {
         let (limit, bulkhead) = (self.limit(), self.bulkhead());
         while self.in_flight < limit {
             let kinds = &self.kinds;
-            let gate = |kind| kinds.gate(kind, limit, bulkhead, now);
+            let kept = self.in_flight >= self.open_to(Class::Bulk, now);
+            let gate = |class, kind| match class {
+                _ if kept && class != Class::Critical as usize => Gate::Shut,
+                _ => kinds.gate(kind, limit, bulkhead, now),
+            };
             let Some((id, waiter)) = self.line.next(self.standing.overloaded(), gate) else { break };
             let flight = self.occupy(waiter.class, waiter.kind, waiter.client, now);
             self.settled.insert(id, Claim::Granted(flight));

@@ -212,12 +212,16 @@ impl Line {
         self.entries.get(id.0).is_some()
     }
 
-    /// Takes out who goes next, of those whose route may have a place.
-    pub(super) fn next(&mut self, newest_first: bool, gate: impl Fn(usize) -> Gate) -> Option<(WaiterId, Waiter)> {
-        let (class, ring, found) = self.due(newest_first, |_, kind| gate(kind))?;
+    /// Takes out who goes next, of those whose class and route, asked of `gate`, may have a place.
+    pub(super) fn next(
+        &mut self,
+        newest_first: bool,
+        gate: impl Fn(usize, usize) -> Gate,
+    ) -> Option<(WaiterId, Waiter)> {
+        let (class, ring, found) = self.due(newest_first, &gate)?;
         let other = match found {
             // A route that has nearly all places lets others go first, only not what matters least.
-            Gate::Last => self.due(newest_first, |at, kind| match gate(kind) {
+            Gate::Last => self.due(newest_first, |at, kind| match gate(at, kind) {
                 Gate::Open if at <= class.max(Class::Normal as usize) => Gate::Open,
                 _ => Gate::Shut,
             }),

@@ -174,6 +174,34 @@ fn a_critical_one_goes_before_all_who_wait() {
 }
 
 #[test]
+fn where_critical_ones_came_of_late_the_last_place_found_is_theirs() {
+    let mut admission = Admission::new(&adaptive(), &[100]);
+    let critical = ask(Class::Critical, 1);
+    let first = granted(&mut admission, critical, ms(0));
+    let mut working: Vec<_> = (0..2).map(|client| granted(&mut admission, ask(Class::Normal, client), ms(0))).collect();
+    let waiting = queued(&mut admission, ask(Class::Normal, 9), ms(0));
+    assert_eq!(admission.in_flight(), 3, "of four");
+    assert_eq!(answer(&mut admission, first, ms(20)).as_slice(), [waiting], "up to three, whoever has them");
+    working.push(claimed(&mut admission, waiting));
+    granted(&mut admission, critical, ms(30));
+    let late = queued(&mut admission, ask(Class::Bulk, 9), ms(40));
+    let more = queued(&mut admission, ask(Class::Normal, 8), ms(40));
+    assert!(answer(&mut admission, working.remove(0), ms(50)).is_empty(), "the last place is kept");
+    // None came for a second: it is anybody's.
+    let woken = answer(&mut admission, working.remove(0), ms(1100));
+    assert_eq!(woken.iter().collect::<HashSet<_>>(), HashSet::from([&late, &more]));
+}
+
+#[test]
+fn a_fixed_number_keeps_no_place_for_the_critical() {
+    let mut admission = Admission::new(&policy(4, 100), &[100]);
+    granted(&mut admission, ask(Class::Critical, 1), ms(0));
+    for client in 0..3 {
+        granted(&mut admission, ask(Class::Normal, client), ms(0));
+    }
+}
+
+#[test]
 fn clients_take_turns_so_the_greedy_waits_behind_itself() {
     let mut admission = Admission::new(&policy(1, 200), &[]);
     let mut working = granted(&mut admission, anyone(), ms(0));
@@ -300,7 +328,7 @@ fn a_route_has_its_share_and_the_others_go_on() {
 #[test]
 fn a_request_that_many_have_overtaken_lends_its_place() {
     let mut admission = Admission::new(&adaptive(), &[100, 100]);
-    let payment = Ask { kind: 1, ..ask(Class::Critical, 1) };
+    let payment = Ask { kind: 1, ..anyone() };
     let slow: Vec<_> = (0..3).map(|_| granted(&mut admission, payment, ms(0))).collect();
     let mut working = granted(&mut admission, anyone(), ms(0));
     for _ in 0..30 {
