@@ -216,9 +216,10 @@ impl Passage {
 
     /// The request is over.
     pub fn finish(&mut self, reason: Reason, status: u16, bytes: u64, now: Mono) {
-        let seen = self.seen.take().unwrap_or_default();
+        let seen = self.seen.take();
         self.reason = reason;
-        self.record(&seen.as_view(), status, bytes, now);
+        let about = seen.as_deref().map_or(About::default(), Seen::as_view);
+        self.record(&about, status, bytes, now);
     }
 
     /// The request is over, and its head is still here.
@@ -277,6 +278,7 @@ impl Drop for Passage {
     }
 }
 
+#[derive(Default)]
 struct About<'a> {
     method: &'a str,
     host: &'a str,
