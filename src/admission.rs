@@ -21,6 +21,7 @@ use crate::policy::{Class, Concurrency};
 mod asked;
 mod flights;
 mod heavy;
+mod kept;
 mod kinds;
 mod line;
 mod pulse;
@@ -36,6 +37,7 @@ pub use standing::{COHORTS, TARGET};
 
 use flights::{Flight, Flights};
 use heavy::Heavy;
+use kept::Kept;
 use kinds::Kinds;
 use line::{Gate, Line, Waiter};
 use pulse::Pulse;
@@ -46,10 +48,6 @@ use throughput::Throughput;
 const STANDING_MAX: Duration = Duration::from_millis(40);
 /// And never shorter than this: a line that runs dry wastes places.
 const STANDING_LEAST: usize = 8;
-/// The last place is kept for the critical class so long after one of it came.
-const KEPT_FOR: Duration = Duration::from_secs(1);
-/// Of fewer places none is kept: it would be too much of what there is.
-const KEPT_OF: usize = 4;
 /// Requests that one client may have in line as any other may.
 const CLIENT_LEAST: usize = 2;
 /// A request that so many rounds of others have overtaken lends its place.
@@ -82,8 +80,7 @@ pub struct Admission {
     pulse: Pulse,
     throughput: Throughput,
     refusals: u64,
-    /// Until when the last place is the critical class's.
-    kept_until: Mono,
+    kept: Kept,
 }
 
 impl Admission {
@@ -110,7 +107,7 @@ impl Admission {
             pulse: Pulse::default(),
             throughput: Throughput::default(),
             refusals: 0,
-            kept_until: Mono::ZERO,
+            kept: Kept::default(),
         }
     }
 
@@ -140,9 +137,7 @@ impl Admission {
     pub fn admit(&mut self, ask: Ask, now: Mono) -> Admit {
         let limit = self.limit();
         let shut = self.kinds.is_shut(ask.kind, limit, self.bulkhead(), now);
-        if ask.class == Class::Critical {
-            self.kept_until = now.after(KEPT_FOR);
-        }
+        self.kept.came(ask.class, now);
         // Free places go to the line first: one that is free is one that nobody in line may have.
         if self.in_flight < self.open_to(ask.class, now) && !shut {
             self.standing.came(ask.class);
@@ -295,17 +290,16 @@ impl Admission {
         self.policy.limit.is_adaptive()
     }
 
-    /// How many places may be taken when one of this class takes another. Where critical requests
-    /// came of late and the limit is found, the last place is theirs: they need not wait for another
-    /// to end first (the soft reservation of Netflix's prioritised load shedding).
+    /// How many places requests of this class find; with a limit that is found, one may be kept from
+    /// all but the critical.
     fn open_to(&self, class: Class, now: Mono) -> usize {
         let limit = self.limit();
-        let kept = class != Class::Critical && self.bulkhead() && limit >= KEPT_OF && self.kept_until > now;
-        limit - usize::from(kept)
+        let keeps = class != Class::Critical && self.bulkhead();
+        if keeps { limit.saturating_sub(self.kept.places(limit, now)) } else { limit }
     }
 
     fn see(&mut self, now: Mono) {
-        let full = self.in_flight >= self.open_to(Class::Bulk, now);
+        let full = self.in_flight >= self.open_to(Class::Normal, now);
         self.throughput.see(full || !self.line.is_empty(), now);
         let throughput = &self.throughput;
         // Where places are free, whoever waits does so for their route's share: no want of places. And
@@ -315,14 +309,15 @@ impl Admission {
     }
 
     fn occupy(&mut self, class: Class, kind: usize, client: u64, now: Mono) -> FlightId {
+        self.kept.begin(class);
         self.in_flight += 1;
         self.in_flight_peak = self.in_flight_peak.max(self.in_flight + self.lent);
         self.kinds.begin(kind);
         self.standing.served(class);
         self.heavy.served(client, now);
         // On the way back from an outage it is the allowance that holds others back, not the limit.
-        let full = self.allowance >= 1.0 && self.in_flight >= self.open_to(Class::Bulk, now);
-        self.flights.begin(Flight::new(kind, now, self.in_flight, full))
+        let full = self.allowance >= 1.0 && self.in_flight >= self.open_to(Class::Normal, now);
+        self.flights.begin(Flight::new(class, kind, now, self.in_flight, full))
     }
 
     fn vacate(&mut self, flight: &Flight) {
@@ -331,6 +326,7 @@ impl Admission {
         } else {
             debug_assert!(self.in_flight > 0, "a place was given back twice");
             self.in_flight = self.in_flight.saturating_sub(1);
+            self.kept.end(flight.class);
         }
         self.kinds.end(flight.kind, flight.lent);
     }
@@ -351,6 +347,7 @@ impl Admission {
             self.lent += 1;
             self.in_flight = self.in_flight.saturating_sub(1);
             self.kinds.lend(flight.kind, now);
+            self.kept.end(flight.class);
         }
     }
 
@@ -358,10 +355,10 @@ impl Admission {
         let (limit, bulkhead) = (self.limit(), self.bulkhead());
         while self.in_flight < limit {
             let kinds = &self.kinds;
-            let kept = self.in_flight >= self.open_to(Class::Bulk, now);
-            let gate = |class, kind| match class {
-                _ if kept && class != Class::Critical as usize => Gate::Shut,
-                _ => kinds.gate(kind, limit, bulkhead, now),
+            let critical_only = self.in_flight >= self.open_to(Class::Normal, now);
+            let gate = |class, kind| {
+                let kept = critical_only && class != Class::Critical as usize;
+                if kept { Gate::Shut } else { kinds.gate(kind, limit, bulkhead, now) }
             };
             let Some((id, waiter)) = self.line.next(self.standing.overloaded(), gate) else { break };
             let flight = self.occupy(waiter.class, waiter.kind, waiter.client, now);

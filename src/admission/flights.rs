@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::slab::Slab;
 use crate::clock::Mono;
+use crate::policy::Class;
 
 /// A place at the origin. Never used twice within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub struct FlightId(u64);
 /// What is known of a request in flight.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
+    pub(super) class: Class,
     pub(super) kind: usize,
     pub(super) started: Mono,
     /// Places taken when it began, its own included.
@@ -47,9 +49,21 @@ pub(super) struct Flights {
 }
 
 impl Flight {
-    pub(super) fn new(kind: usize, started: Mono, in_flight: usize, full: bool) -> Self {
+    pub(super) fn new(class: Class, kind: usize, started: Mono, in_flight: usize, full: bool) -> Self {
         let (headed, overloaded, lent) = (None, false, false);
-        Self { kind, started, in_flight, full, headed, overloaded, lent, ended_before: 0, older: None, newer: None }
+        Self {
+            class,
+            kind,
+            started,
+            in_flight,
+            full,
+            headed,
+            overloaded,
+            lent,
+            ended_before: 0,
+            older: None,
+            newer: None,
+        }
     }
 }
 

@@ -193,6 +193,17 @@ fn where_critical_ones_came_of_late_the_last_place_found_is_theirs() {
 }
 
 #[test]
+fn critical_ones_that_have_half_of_the_places_keep_none_of_the_rest() {
+    let mut admission = Admission::new(&adaptive(), &[100]);
+    for client in 0..2 {
+        granted(&mut admission, ask(Class::Critical, client), ms(0));
+    }
+    for client in 2..4 {
+        granted(&mut admission, ask(Class::Bulk, client), ms(0));
+    }
+}
+
+#[test]
 fn a_fixed_number_keeps_no_place_for_the_critical() {
     let mut admission = Admission::new(&policy(4, 100), &[100]);
     granted(&mut admission, ask(Class::Critical, 1), ms(0));
@@ -328,7 +339,7 @@ fn a_route_has_its_share_and_the_others_go_on() {
 #[test]
 fn a_request_that_many_have_overtaken_lends_its_place() {
     let mut admission = Admission::new(&adaptive(), &[100, 100]);
-    let payment = Ask { kind: 1, ..anyone() };
+    let payment = Ask { kind: 1, ..ask(Class::Critical, 1) };
     let slow: Vec<_> = (0..3).map(|_| granted(&mut admission, payment, ms(0))).collect();
     let mut working = granted(&mut admission, anyone(), ms(0));
     for _ in 0..30 {
