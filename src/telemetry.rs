@@ -33,6 +33,8 @@ pub struct Record<'a> {
     pub version: &'static str,
     pub route: &'a str,
     pub level: &'static str,
+    /// Of what importance it was taken to be.
+    pub class: &'static str,
     pub reason: Reason,
     pub status: u16,
     /// Bytes of the answer's body.

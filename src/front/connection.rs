@@ -233,6 +233,7 @@ impl Connection {
             version: "",
             route: "",
             level: "",
+            class: "",
             reason: malformed.reason,
             status,
             bytes: rendered.body_bytes,

@@ -257,6 +257,7 @@ impl Passage {
             version: about.version.map_or("", Version::name),
             route: self.route.map_or("", |id| &self.site.route(id).name),
             level: self.level.name(),
+            class: self.class.name(),
             reason: self.reason,
             status,
             bytes,

@@ -81,6 +81,7 @@ struct Line<'a> {
     reason: &'a str,
     route: &'a str,
     level: &'a str,
+    class: &'a str,
     bytes: u64,
     took_seconds: f64,
     queued_seconds: f64,
@@ -103,6 +104,7 @@ fn json(record: &Record<'_>, out: &mut Vec<u8>) {
         reason: record.reason.label(),
         route: record.route,
         level: record.level,
+        class: record.class,
         bytes: record.bytes,
         took_seconds: micros(record.took),
         queued_seconds: micros(record.queued),
@@ -117,7 +119,7 @@ fn json(record: &Record<'_>, out: &mut Vec<u8>) {
 fn text(record: &Record<'_>, out: &mut Vec<u8>) {
     let _ = write!(
         out,
-        "{} {} {} {} {}{} {} {} route={} level={} bytes={} took={:.6} queued={:.6} id={}{}{}",
+        "{} {} {} {} {}{} {} {} route={} level={} class={} bytes={} took={:.6} queued={:.6} id={}{}{}",
         time(record.unix_ms),
         record.client,
         record.version,
@@ -128,6 +130,7 @@ fn text(record: &Record<'_>, out: &mut Vec<u8>) {
         record.reason.label(),
         record.route,
         record.level,
+        record.class,
         record.bytes,
         record.took.as_secs_f64(),
         record.queued.as_secs_f64(),
@@ -258,6 +261,7 @@ mod tests {
             version: "HTTP/1.1",
             route: "pages",
             level: "normal",
+            class: "critical",
             reason: Reason::Hit,
             status: 200,
             bytes: 1024,
@@ -278,6 +282,7 @@ mod tests {
         assert_eq!(value["time"], "2026-11-18T11:06:40.123Z");
         assert_eq!(value["target"], "/a\n\"b");
         assert_eq!(value["reason"], "hit");
+        assert_eq!(value["class"], "critical");
     }
 
     #[test]
@@ -285,7 +290,7 @@ mod tests {
         let mut line = Vec::new();
         text(&record(), &mut line);
         let line = String::from_utf8(line).unwrap();
-        assert!(line.contains(" GET shop.example/a?\"b 200 hit route=pages"), "{line}");
+        assert!(line.contains(" GET shop.example/a?\"b 200 hit route=pages level=normal class=critical"), "{line}");
         assert_eq!(line.lines().count(), 1);
     }
 
