@@ -217,11 +217,12 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
     let mut session = ServerSession::new_http1(Box::new(home.lend(conn)));
     let guest = carried.passage.visit.as_ref().map(Inside::guest);
     session.set_connection_user_context(Some(Box::new(carried)));
+    // The loan ends with what the proxy returns: only then the connection is home.
     let passed = tokio::select! {
-        passed = proxy.process_new_http(session, &shutdown) => passed,
+        passed = proxy.process_new_http(session, &shutdown) => passed.is_some(),
         () = outstays(guest, &answered) => return None,
     };
-    let reusable = passed.is_some() || answered.is_whole();
+    let reusable = passed || answered.is_whole();
     let mut conn = home.take()?;
     (conn.take_back() && reusable && keep_alive).then_some(Connection { door, conn, keeping })
 }
