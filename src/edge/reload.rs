@@ -47,14 +47,11 @@ impl Edge {
         };
         // From here on nothing fails.
         let now = self.clock.now();
-        for (room, rules) in rooms.iter().zip(&policy.waiting_rooms) {
-            room.configure(rules, now);
-        }
         for tls in &policy.tls {
             self.read_certificates(tls);
         }
         let _ = self.door.addresses.refresh(servers(&policy)).await;
-        keepers::warn_of_past_windows(&policy, now);
+        keepers::warn_of_what_is_over(&policy, now);
         let telemetry = before.telemetry.clone();
         let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, seed: before.seed() };
         self.door.site.store(Arc::new(Site::bind(policy, Some(&before), parts)));

@@ -77,7 +77,7 @@ impl World {
         policy.claim = Duration::from_secs(30);
         let now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_790_000_000_000 };
         let mut world = Self {
-            room: Room::new(policy.clone(), 7, now),
+            room: Room::new(policy.clone(), [7; 32], now),
             policy,
             disk: Disk::default(),
             disk_fails: false,
@@ -133,7 +133,11 @@ impl World {
         let carries = Presented::default();
         self.crowd.push(Visitor { carries, steady: true, best: u64::MAX, number: None });
         let who = self.crowd.len() - 1;
+        // The first touch may bring no more than a stub.
         self.ask(who, false);
+        if self.crowd[who].carries.stub.is_some() {
+            self.ask(who, false);
+        }
         // Turned away for a moment: not part of the line.
         let visitor = &mut self.crowd[who];
         visitor.steady = visitor.carries != Presented::default();
@@ -183,23 +187,28 @@ impl World {
             self.at_origin.push((who, session));
         }
         match visit {
-            Visit::Queued { ticket, place } => {
+            Visit::Queued { ticket, place, .. } => {
+                let position = place.position.unwrap();
                 if visitor.number != Some(ticket.number) {
                     assert!(self.numbers.insert(ticket.number), "number {} was given twice", ticket.number);
                     assert!(before.ticket.is_none() || before.session.is_some(), "{who} lost its place: {before:?}");
                     // A session that ended: back in line, with a new number.
                     (visitor.number, visitor.best) = (Some(ticket.number), u64::MAX);
                 }
-                assert!(place.position >= 1 && place.position <= visitor.best, "the position rose");
+                assert!(position >= 1 && position <= visitor.best, "the position rose");
                 assert!(place.poll_after >= POLL_MIN && place.poll_after <= POLL_MAX);
-                visitor.best = place.position;
+                visitor.best = position;
             }
             Visit::Inside { .. } => {
                 if let Some(ticket) = before.ticket {
                     self.check_order(who, ticket.number);
                 }
             }
-            Visit::Held => panic!("nobody is held here"),
+            Visit::Stub { .. } => {
+                assert!(before.ticket.is_none(), "{who} lost its place");
+                visitor.carries = Presented { stub: visitor.carries.stub, ..Presented::default() };
+            }
+            Visit::Pass | Visit::Held | Visit::Crowded | Visit::Shut { .. } => panic!("not here: {visit:?}"),
             Visit::Full { .. } => {
                 assert!(before.ticket.is_none(), "{who} lost its place to a full queue");
             }
@@ -213,7 +222,7 @@ impl World {
         }
         for other in self.crowd.iter().filter(|v| v.steady) {
             let Some(ticket) = other.carries.ticket.filter(|t| t.number < number) else { continue };
-            assert!(self.room.sessions.has_ticket(ticket.number), "{number} overtook {}", ticket.number);
+            assert!(self.room.sessions.has_ticket(ticket.key()), "{number} overtook {}", ticket.number);
         }
     }
 

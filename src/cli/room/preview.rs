@@ -62,7 +62,8 @@ fn preview(args: &Args, rooms: &[WaitingRoom]) -> anyhow::Result<()> {
         let directory = args.out.join(&room.name);
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
         let page = page(room)?;
-        for (situation, shown) in situations().filter(|(_, s)| args.states.is_empty() || args.states.contains(&s.state)) {
+        for (situation, shown) in situations().filter(|(_, s)| args.states.is_empty() || args.states.contains(&s.state))
+        {
             for language in &languages {
                 let shown = Shown { language: *language, ..shown };
                 let name = format!("{situation}.{}.html", language.tag());
@@ -103,7 +104,8 @@ fn languages(tags: &[String]) -> anyhow::Result<Vec<Language>> {
         return Ok(Language::ALL.to_vec());
     }
     let known = || Language::ALL.map(Language::tag).join(", ");
-    let language = |tag: &String| Language::tagged(tag).ok_or_else(|| anyhow!("no language {tag}; there are {}", known()));
+    let language =
+        |tag: &String| Language::tagged(tag).ok_or_else(|| anyhow!("no language {tag}; there are {}", known()));
     tags.iter().map(language).collect()
 }
 
