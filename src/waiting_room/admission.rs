@@ -110,7 +110,7 @@ impl Room {
         self.sessions.sweep(session_ms, terms, |freed| match freed {
             Freed::Lapsed(ticket) => {
                 let (lane, number) = Ticket::of_key(ticket);
-                if let Some(line) = lines.get_mut(usize::from(lane)) {
+                if let Some(line) = lines.get_mut(usize::from(lane)).filter(|line| number > line.void) {
                     let place = line.queue.board().place_of(number);
                     line.queue.reopen(place);
                 }
