@@ -15,6 +15,7 @@ mod reader;
 mod route;
 mod unbuilt;
 mod values;
+mod waiting_room;
 
 use std::fs::File;
 use std::io::Read;
@@ -29,6 +30,8 @@ use super::diagnose::{Diagnostic, Findings, Source};
 
 /// A policy file larger than this is no policy file.
 const POLICY_FILE_MAX: u64 = 4 << 20;
+/// Every visitor in line is sent a room's page; a template larger than this is no page.
+const PAGE_FILE_MAX: u64 = 256 << 10;
 
 /// What came of a policy's text.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ pub enum FileKind {
     Snapshot,
     /// A key file of ours, made on first run.
     Passes,
+    /// The template of a waiting room's page.
+    Page,
 }
 
 /// Why there is no policy.
@@ -122,6 +127,15 @@ pub fn read(path: &Path) -> Result<Source, LoadError> {
     }
 }
 
+/// Reads the template of a waiting room's page.
+pub fn read_page(path: &Path) -> Result<String, LoadError> {
+    read_text(path, PAGE_FILE_MAX).map_err(|FileError { why, help }| LoadError::Unreadable {
+        path: path.to_owned(),
+        why,
+        help,
+    })
+}
+
 /// The directory that the paths in a policy file are relative to.
 pub fn base_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
@@ -160,6 +174,7 @@ fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
         }
         FileKind::Certificate => ("BEGIN CERTIFICATE-----", "certificate"),
         FileKind::Key => ("PRIVATE KEY-----", "private key"),
+        FileKind::Page => return unreadable("page", file, read_text(&file.path, PAGE_FILE_MAX).err()?),
     };
     match read_text(&file.path, POLICY_FILE_MAX) {
         Ok(text) if text.contains(mark) => None,
@@ -168,12 +183,13 @@ fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
                 .label(format!("expected a PEM file with a {what}"))
                 .help("are cert and key the wrong way round?"),
         ),
-        Err(FileError { why, help }) => Some(
-            Diagnostic::error(file.span.clone(), format!("the {what} {shown} cannot be read: {why}"))
-                .label("named here")
-                .help(help),
-        ),
+        Err(error) => unreadable(what, file, error),
     }
+}
+
+fn unreadable(what: &str, file: &NamedFile, FileError { why, help }: FileError) -> Option<Diagnostic> {
+    let message = format!("the {what} {} cannot be read: {why}", file.path.display());
+    Some(Diagnostic::error(file.span.clone(), message).label("named here").help(help))
 }
 
 /// A key file that is there and is none; one that is not there yet is made on first run.
@@ -200,7 +216,9 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     let priority = priority::read(&mut root, &clients);
     let origins = origin::read(&mut root);
     let rate_limits = rate_limits::read(&mut root, &clients);
-    let waiting_rooms = limits::waiting_rooms(&mut root);
+    let waiting_rooms =
+        waiting_room::Around { base, keys_file: &keys_file, clients: &clients, files: &mut *files, ends: &mut *ends }
+            .read(&mut root);
     clients::same_cookie(&clients, &waiting_rooms, root.report);
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);
@@ -218,7 +236,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     }
     .read(&mut root, &mut caches);
     if let Some(routes) = &routes {
-        clients::unused(&clients, &priority, &rate_limits, routes, root.report);
+        clients::unused(&clients, &priority, &rate_limits, &waiting_rooms, routes, root.report);
     }
     level::warn_of_dry_run(&level, dry_run, routes.as_deref().unwrap_or_default(), root.report);
     root.finish();
@@ -311,6 +329,13 @@ impl<T> Named<T> {
 /// The name that was probably meant.
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_ascii_lowercase().replace('-', "_");
+    let known: Vec<_> = known.into_iter().collect();
+    // `ipv6` for `ipv6_64`: the beginning, and of one only, says more than letters that are alike.
+    let begins = |k: &&str| k.strip_prefix(lower.as_str()).is_some_and(|rest| rest.starts_with('_'));
+    let mut longer = known.iter().copied().filter(begins);
+    if let (Some(one), None) = (longer.next(), longer.next()) {
+        return Some(one);
+    }
     let close = |(distance, _): &(usize, &str)| *distance <= 1 + lower.len() / 4;
     known
         .into_iter()

@@ -52,12 +52,15 @@ pub(super) fn unused(
     groups: &Named<Clients>,
     priority: &Priority,
     rate_limits: &Named<RateLimit>,
+    rooms: &Named<WaitingRoom>,
     routes: &[Route],
     report: &Report,
 ) {
     let plans = rate_limits.items.iter().filter_map(|item| item.value.as_ref()?.plans.as_ref());
     let by_routes = routes.iter().flat_map(|route| route.matcher.clients.iter().copied());
-    let used: Vec<_> = plans.flat_map(Plans::groups).chain(by_routes).chain(priority.from.iter().copied()).collect();
+    let by_rooms = rooms.items.iter().filter_map(|item| item.value.as_ref()).flat_map(|room| &room.bypass).copied();
+    let by_priority = priority.from.iter().copied();
+    let used: Vec<_> = plans.flat_map(Plans::groups).chain(by_routes).chain(by_rooms).chain(by_priority).collect();
     for (at, item) in groups.items.iter().enumerate() {
         if !used.contains(&ClientsId(at)) {
             let message = format!("nothing asks for [clients.{}]", item.name);

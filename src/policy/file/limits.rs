@@ -1,76 +1,17 @@
-//! `[waiting_room.NAME]`, `[cache.NAME]` and `[cache_store]`.
+//! `[cache.NAME]` and `[cache_store]`, and bounds that several sections share.
 
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::Named;
 use super::reader::{Problem, Table, Value};
-use super::values::{duration, duration_not_zero, quota, size};
-use crate::policy::{Cache, Quota, Ttl, WaitingRoom};
+use super::values::{duration, duration_not_zero, size};
+use crate::policy::{Cache, Ttl};
 
-const MAX_QUEUE: NonZeroU64 = NonZeroU64::MIN.saturating_add(9_999_999);
 const MAX_OBJECT: usize = 8 << 20;
 const CACHE_MEMORY: u64 = 512 << 20;
 /// Keys a limit may hold, visitors a room may queue: what one machine's memory can carry.
 pub(super) const ENTRIES_MAX: u64 = 100_000_000;
-
-/// `[waiting_room.NAME]`.
-pub(super) fn waiting_rooms(root: &mut Table<'_>) -> Named<WaitingRoom> {
-    Named::read(root, "waiting_room", |name, mut table| {
-        let capacity = table.require("capacity", "how many visitors may be inside at once", "capacity = 500");
-        let capacity = capacity.and_then(|v| v.integer(1, u32::MAX.into())).and_then(narrow);
-        let admit = table.take("admit").and_then(|v| admit(&v));
-        if let Some(value) = table.take("order") {
-            order(&value);
-        }
-        let (session_idle, session_max) = session(table.take_table("session"));
-        let time = |table: &mut Table<'_>, key, default| {
-            table.read(key, Duration::from_secs(default), |v| v.parse("a duration", duration_not_zero))
-        };
-        let claim = time(&mut table, "claim", 180);
-        let place_hold = time(&mut table, "place_hold", 3 * 3600);
-        let max_queue = table.read("max_queue", MAX_QUEUE, |v| v.integer(1, ENTRIES_MAX).and_then(NonZeroU64::new));
-        table.finish();
-        Some(WaitingRoom { name, capacity: capacity?, admit, session_idle, session_max, claim, place_hold, max_queue })
-    })
-}
-
-fn admit(value: &Value<'_>) -> Option<Quota> {
-    if value.as_str() == Some("auto") {
-        value.unbuilt(
-            "admit = \"auto\"",
-            "write a quota such as \"120/min\", or leave it out: as fast as places come free",
-        );
-        return None;
-    }
-    value.parse("a quota such as \"120/min\"", quota)
-}
-
-fn order(value: &Value<'_>) {
-    match value.string("\"fifo\"") {
-        None | Some("fifo") => {}
-        Some("lottery") => value.unbuilt("order \"lottery\"", "write order = \"fifo\", or leave it out"),
-        Some(_) => value.wrong(Problem::new("expected \"fifo\" (\"lottery\" is not built yet)")),
-    }
-}
-
-/// A session's idle and longest time. An idle time left out is never longer than `max`.
-fn session(table: Option<Table<'_>>) -> (Duration, Duration) {
-    const IDLE: Duration = Duration::from_secs(600);
-    const MAX: Duration = Duration::from_secs(3600);
-    let Some(mut table) = table else { return (IDLE, MAX) };
-    let idle_value = table.take("idle");
-    let idle = idle_value.as_ref().and_then(|v| v.parse("a duration", duration_not_zero));
-    let max_given = table.take("max").and_then(|v| v.parse("a duration", duration_not_zero));
-    let max = max_given.unwrap_or(MAX);
-    if let (Some(value), true) = (idle_value, idle.is_some_and(|idle| idle > max)) {
-        let help =
-            if max_given.is_some() { "make idle shorter or max longer" } else { "max is \"1h\" where it is left out" };
-        value.wrong(Problem::new("longer than session.max, so it would never count").help(help));
-    }
-    table.finish();
-    (idle.unwrap_or(IDLE.min(max)), max)
-}
 
 /// `cache_store.memory`.
 pub(super) fn cache_memory(root: &mut Table<'_>) -> u64 {

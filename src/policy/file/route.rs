@@ -2,15 +2,16 @@
 
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::matcher;
 use super::overlap;
 use super::reader::{Problem, Table, Value};
 use super::values::{self, duration_not_zero};
-use super::{Named, house, limits};
+use super::{Named, house, limits, waiting_room};
 use crate::policy::diagnose::Diagnostic;
 use crate::policy::{
-    Cache, CacheId, Class, Clients, Level, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom,
+    Cache, CacheId, Class, Clients, Level, Matcher, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom,
     WaitingRoomId,
 };
 
@@ -83,7 +84,8 @@ impl Names<'_> {
         let rate_limits = limits.map(|v| self.rate_limits(&v)).unwrap_or_default();
         let cost = table.take("cost").and_then(|v| self.cost(&v, &rate_limits)).unwrap_or(NonZeroU32::MIN);
         let room = table.take("waiting_room");
-        let waiting_room = room.as_ref().and_then(|v| self.waiting_rooms.refer(v, "waiting_room")).map(WaitingRoomId);
+        let waiting_room = room.as_ref().and_then(|v| self.waiting_room(v, &matcher));
+        let ends_session = table.take("ends_session").and_then(|v| ends_session(&v, room.is_some()));
         let cache_value = table.take("cache");
         let cache = cache_value.as_ref().and_then(|v| cache(v, caches));
         let allowed = Allowed {
@@ -106,6 +108,7 @@ impl Names<'_> {
             rate_limits,
             cost,
             waiting_room,
+            ends_session,
             cache,
             mode,
             response_timeout,
@@ -142,6 +145,14 @@ impl Names<'_> {
             found.push(id);
         }
         found
+    }
+
+    fn waiting_room(&self, value: &Value<'_>, matcher: &Matcher) -> Option<WaitingRoomId> {
+        let id = self.waiting_rooms.refer(value, "waiting_room")?;
+        if let Some(room) = self.waiting_rooms.items.get(id).and_then(|item| item.value.as_ref()) {
+            waiting_room::cookie_reaches(value, room, &matcher.hosts);
+        }
+        Some(WaitingRoomId(id))
     }
 
     /// Tokens that a request takes. More than a limit's burst would never be had.
@@ -202,6 +213,7 @@ impl Names<'_> {
             rate_limits: Vec::new(),
             cost: NonZeroU32::MIN,
             waiting_room: None,
+            ends_session: None,
             cache: None,
             mode: modes([None; 4]),
             response_timeout: None,
@@ -279,6 +291,15 @@ fn cache(value: &Value<'_>, caches: &Named<Cache>) -> Option<CacheId> {
         }
         None => caches.refer(value, "cache").map(CacheId),
     }
+}
+
+/// How long a session goes on after an answer of this route.
+fn ends_session(value: &Value<'_>, has_room: bool) -> Option<Duration> {
+    if !has_room {
+        let diagnostic = value.error(format!("`{}` has no session to end", value.path));
+        value.report.add(diagnostic.label("this route has no waiting room").help("add: waiting_room = \"NAME\""));
+    }
+    value.parse("a duration", values::duration)
 }
 
 fn answers(value: &Value<'_>) -> Option<bool> {
