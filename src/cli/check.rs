@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::clock::Clock;
 use crate::policy::diagnose::{Findings, Severity};
 use crate::policy::file::{self, LoadError, Loaded};
-use crate::policy::{LogFormat, Policy, Ttl};
+use crate::policy::{Admit, LogFormat, Order, Policy, Ttl, WaitingRoom};
 
 /// Checks a policy file and the files that it names.
 #[derive(Debug, clap::Args)]
@@ -85,10 +85,7 @@ fn summary(policy: &Policy) -> String {
         let dry_run = if l.dry_run { ", dry run" } else { "" };
         format!("{} ({} in {:?}, burst {}{dry_run})", l.name, l.quota.count, l.quota.period, l.burst)
     });
-    let rooms = policy.waiting_rooms.iter().map(|r| match r.admit {
-        Some(admit) => format!("{} ({} inside, {} in {:?})", r.name, r.capacity, admit.count, admit.period),
-        None => format!("{} ({} inside)", r.name, r.capacity),
-    });
+    let rooms = policy.waiting_rooms.iter().map(room);
     let caches = policy.caches.iter().map(|c| match c.ttl {
         Ttl::Origin => format!("{} (as the origin allows)", c.name),
         Ttl::Fixed(ttl) => format!("{} ({ttl:?})", c.name),
@@ -110,4 +107,16 @@ fn summary(policy: &Policy) -> String {
     ];
     let line = |(what, all): (&str, Vec<String>)| (!all.is_empty()).then(|| format!("  {what:<12} {}", all.join("; ")));
     lines.into_iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn room(room: &WaitingRoom) -> String {
+    let admit = match room.admit {
+        Admit::AsPlacesComeFree => String::new(),
+        Admit::Quota(admit) => format!(", {} in {:?}", admit.count, admit.period),
+        Admit::Auto => ", as many as the origin carries".to_owned(),
+    };
+    let lanes: String = room.lanes.iter().map(|lane| format!(", lane {} × {}", lane.name, lane.weight)).collect();
+    let lottery = if room.order == Order::Lottery { ", by lot" } else { "" };
+    let dry_run = if room.dry_run { ", dry run" } else { "" };
+    format!("{} ({} inside{admit}{lottery}{lanes}{dry_run})", room.name, room.capacity)
 }
