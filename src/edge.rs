@@ -114,7 +114,7 @@ impl Edge {
         let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
         let site = Arc::new(Site::bind(policy, None, parts));
         overrides::restore(&site, clock.now());
-        keepers::warn_of_past_windows(&site.policy, clock.now());
+        keepers::warn_of_what_is_over(&site.policy, clock.now());
         let (stop, shutdown) = watch::channel(false);
         let addresses = Addresses::default();
         for (server, error) in addresses.refresh(servers(&site.policy)).await {

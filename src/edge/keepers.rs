@@ -181,11 +181,15 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
     }
 }
 
-/// A schedule of last week's sale is a schedule that somebody forgot.
-pub(super) fn warn_of_past_windows(policy: &Policy, now: Now) {
+/// A schedule or a room of last week's sale is one that somebody forgot.
+pub(super) fn warn_of_what_is_over(policy: &Policy, now: Now) {
     let past = policy.level.past_windows(now.unix_ms).count();
     if past > 0 {
         tracing::warn!(past, "windows of level.schedule are over; `seawall check` says which");
+    }
+    let closed = |room: &&policy::WaitingRoom| room.closes_unix_ms.is_some_and(|closes| closes <= now.unix_ms);
+    for room in policy.waiting_rooms.iter().filter(closed) {
+        tracing::warn!(room = room.name, "the waiting room has closed for good: its `closes` is in the past");
     }
 }
 

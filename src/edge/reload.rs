@@ -54,7 +54,7 @@ impl Edge {
             self.read_certificates(tls);
         }
         let _ = self.door.addresses.refresh(servers(&policy)).await;
-        keepers::warn_of_past_windows(&policy, now);
+        keepers::warn_of_what_is_over(&policy, now);
         let telemetry = before.telemetry.clone();
         let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, seed: before.seed() };
         self.door.site.store(Arc::new(Site::bind(policy, Some(&before), parts)));
