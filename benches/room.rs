@@ -88,7 +88,13 @@ fn ticks(c: &mut Criterion) {
     took.sort_unstable();
     // One tick in ten recounts, one in six hundred turns the window; the very last are the machine's.
     let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();
-    println!("of {} ticks: p95 {:?} (recounts), p99.9 {:?} (turns of the window), p99.99 {:?}", took.len(), at(0.95), at(0.999), at(0.9999));
+    println!(
+        "of {} ticks: p95 {:?} (recounts), p99.9 {:?} (turns of the window), p99.99 {:?}",
+        took.len(),
+        at(0.95),
+        at(0.999),
+        at(0.9999)
+    );
 }
 
 fn draws(c: &mut Criterion) {

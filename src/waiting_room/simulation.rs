@@ -135,9 +135,10 @@ impl World {
                 self.allowed = self.allowed.max(capacity);
             }
             Step::Rate(per_minute) => {
-                self.policy.admit = NonZeroU32::new(per_minute.into()).map_or(policy::Admit::AsPlacesComeFree, |count| {
-                    policy::Admit::Quota(policy::Quota { count, period: Duration::from_secs(60) })
-                });
+                self.policy.admit = NonZeroU32::new(per_minute.into())
+                    .map_or(policy::Admit::AsPlacesComeFree, |count| {
+                        policy::Admit::Quota(policy::Quota { count, period: Duration::from_secs(60) })
+                    });
                 self.room.configure(&self.policy, self.now);
             }
             Step::Clock(seconds) => {
