@@ -8,6 +8,7 @@ mod ask;
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod keys;
 pub mod level;
 pub mod pass;
 pub mod room;
@@ -44,6 +45,8 @@ enum Verb {
     Room(room::Args),
     /// Print a signed link that makes a browser one of a group of clients
     Pass(pass::Args),
+    /// Print the key by which an origin knows what came through here
+    Keys(keys::Args),
 }
 
 /// Runs the command line.
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
         Verb::Level(args) => level::run(&args),
         Verb::Room(args) => room::run(&args),
         Verb::Pass(args) => pass::run(&args),
+        Verb::Keys(args) => keys::run(&args),
     }
 }
 

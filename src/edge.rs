@@ -33,6 +33,7 @@ use crate::pipeline::site::{Parts, Site};
 use crate::policy::diagnose::Findings;
 use crate::policy::file::{self, LoadError};
 use crate::policy::{AccessLog as Access, Policy};
+use crate::proxy::proof::ProofKey;
 use crate::proxy::{Addresses, Door};
 use crate::snapshot::Snapshot;
 use crate::store::{self, StoreError};
@@ -124,7 +125,7 @@ impl Edge {
         for (server, error) in addresses.refresh(servers(&site.policy)).await {
             tracing::warn!(host = server.host, error, "the origin's name does not resolve; it is tried again");
         }
-        let door = Door::new(site, clock, addresses, shutdown, store::random_seed()?);
+        let door = Door::new(site, clock, ProofKey::new(keys.proof()), addresses, shutdown, store::random_seed()?);
         let local = |listener: &std::net::TcpListener| listener.local_addr().map_err(EdgeError::Listen);
         let edge = Arc::new(Self {
             addresses: listeners.iter().map(local).collect::<Result<_, _>>()?,

@@ -35,6 +35,7 @@ pub struct Keys {
     session: [u8; 32],
     pass: [u8; 32],
     invitation: [u8; 32],
+    proof: [u8; 32],
 }
 
 /// What is wrong with the text of a key file.
@@ -61,6 +62,7 @@ impl Keys {
             session: blake3::derive_key("seawall 2026 session", secret),
             pass: blake3::derive_key("seawall 2026 pass", secret),
             invitation: blake3::derive_key("seawall 2026 invitation", secret),
+            proof: blake3::derive_key("seawall 2026 proof", secret),
         }
     }
 
@@ -85,6 +87,12 @@ impl Keys {
     /// Which key this is: written into all that it signs, so that a later one can be told apart.
     pub const fn id(&self) -> u8 {
         self.id
+    }
+
+    /// The key that origins are told, so that they know what came through here: see
+    /// [`crate::proxy::proof`].
+    pub const fn proof(&self) -> &[u8; 32] {
+        &self.proof
     }
 
     /// The code of `message`.

@@ -27,6 +27,7 @@ pub mod fill;
 mod filling;
 mod forward;
 pub mod probe;
+pub mod proof;
 mod reply;
 pub mod resolve;
 mod second_door;
@@ -34,6 +35,7 @@ mod sink;
 
 pub use carried::{Answered, Carried, Role};
 pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
+pub use proof::ProofKey;
 pub use resolve::Addresses;
 
 use attempts::Attempts;
@@ -59,6 +61,8 @@ pub struct Door {
     /// The policy in force, with the state its names are bound to.
     pub site: ArcSwap<Site>,
     pub clock: Clock,
+    /// Signs what goes to an origin.
+    proof: ProofKey,
     pub fills: fill::Fills,
     /// Where the origins' servers are.
     pub addresses: Addresses,
@@ -75,11 +79,19 @@ pub struct Door {
 pub type Proxy = HttpProxy<Hooks>;
 
 impl Door {
-    pub fn new(site: Arc<Site>, clock: Clock, addresses: Addresses, shutdown: ShutdownWatch, seed: u64) -> Arc<Self> {
+    pub fn new(
+        site: Arc<Site>,
+        clock: Clock,
+        proof: ProofKey,
+        addresses: Addresses,
+        shutdown: ShutdownWatch,
+        seed: u64,
+    ) -> Arc<Self> {
         let threads = site.policy.edge.threads.get();
         let door = Arc::new(Self {
             site: ArcSwap::new(site),
             clock,
+            proof,
             fills: fill::Fills::default(),
             addresses,
             shutdown,
@@ -220,7 +232,9 @@ impl ProxyHttp for Hooks {
         ctx: &mut Ctx,
     ) -> Result<()> {
         let continued = ctx.carried.as_ref().is_some_and(|c| c.continued);
-        forward::request(ctx.passage()?, session, request, continued)
+        let door = self.door()?;
+        forward::request(ctx.passage()?, session, request, continued)?;
+        forward::prove(ctx.passage()?, &door.proof, door.clock.now(), request)
     }
 
     async fn request_body_filter(

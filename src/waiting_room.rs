@@ -203,6 +203,8 @@ pub struct Room {
     presumed_until_ms: u64,
     rotated_ms: u64,
     recounted_ms: u64,
+    /// The census of clients begins a new window with the next tick.
+    census_turns: bool,
     ticked: Mono,
     ticked_unix_ms: u64,
     /// For how long the clocks of sessions have stood still, milliseconds.
@@ -248,6 +250,7 @@ impl Room {
             presumed_until_ms: BEGINNING_MS + millis(LIVENESS_WINDOW),
             rotated_ms: BEGINNING_MS,
             recounted_ms: BEGINNING_MS,
+            census_turns: false,
             ticked: now.mono,
             ticked_unix_ms: now.unix_ms,
             stood_still_ms: 0,

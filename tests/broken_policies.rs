@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
 
+#[path = "broken_policies/rooms.rs"]
+mod rooms;
+
 use std::path::Path;
 
 use seawall::policy::diagnose::{Findings, Severity, Source};
@@ -225,13 +228,6 @@ fn a_rate_limit_that_cannot_count() {
 }
 
 #[test]
-fn a_room_whose_cookie_is_that_of_a_pass() {
-    let policy = "[clients.staff]\npasses = \"s.keys\"\n[waiting_room.pass_staff]\ncapacity = 5\n\
-        [[route]]\nclients = \"staff\"\nwaiting_room = \"pass_staff\"\n";
-    broken(policy, (3, 1, "the cookie of waiting room `pass_staff`", "does not begin with `pass_`"));
-}
-
-#[test]
 fn a_group_that_nothing_asks_for() {
     let staff = "[clients.staff]\nnetworks = \"::1\"\n";
     warned(&format!("{staff}[[route]]\n"), (1, 1, "nothing asks for [clients.staff]", "clients = [\"staff\"]"));
@@ -292,19 +288,6 @@ fn a_group_of_clients_that_nobody_can_be_of() {
         (4, 12, "there is no [clients.stuff]", "did you mean \"staff\"?"),
     );
     broken("[[route]]\nclients = []\n", (2, 11, "`route.clients`", "leave it out to match any"));
-}
-
-#[test]
-fn a_room_that_cannot_hold() {
-    let room = |lines: &str| format!("[waiting_room.a]\n{lines}\n[[route]]\nwaiting_room = \"a\"\n");
-    broken(&room(""), (1, 1, "`waiting_room.a.capacity` is missing", "capacity = 500"));
-    broken(
-        &room("capacity = 5\nsession = { idle = \"2h\" }"),
-        (3, 20, "`waiting_room.a.session.idle`", "max is \"1h\""),
-    );
-    broken(&room("capacity = 5\nadmit = \"auto\""), (3, 9, "admit = \"auto\" is known", "\"120/min\""));
-    broken(&room("capacity = 5\nadmit = \"120/m\""), (3, 9, "`waiting_room.a.admit`", "\"120/min\""));
-    broken(&room("capacity = 5\nlanes.fans = { weight = 4 }"), (3, 1, "`waiting_room.a.lanes` is known", "one line"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use seawall::policy::{AccessLog, HostHeader, Limit, LogFormat, Mode, Patience, Policy, Queue, Ttl, file};
+use seawall::policy::{AccessLog, Admit, HostHeader, Limit, LogFormat, Mode, Patience, Policy, Queue, Ttl, file};
 
 fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
@@ -72,7 +72,8 @@ fn what_a_policy_says_is_what_it_gets() {
     let (policy, _) = file::load(&dir().join("shop-drop.toml")).unwrap();
     let room = &policy.waiting_rooms[0];
     assert_eq!((room.name.as_str(), room.capacity.get(), room.max_queue.get()), ("drop", 4000, 10_000_000));
-    assert_eq!(room.admit, seawall::policy::Admit::Quota(seawall::policy::Quota { count: 600.try_into().unwrap(), period: std::time::Duration::from_secs(60) }));
+    let Admit::Quota(admit) = room.admit else { panic!("{:?}", room.admit) };
+    assert_eq!((admit.count.get(), admit.period.as_secs()), (600, 60));
     let limit = &policy.rate_limits[0];
     assert_eq!((limit.name.as_str(), limit.quota.count.get(), limit.burst.get()), ("per_address", 20, 100));
     assert_eq!(policy.rate_limits[1].burst.get(), 30, "left out, the burst is the quota's count");

@@ -33,6 +33,29 @@ fn a_key_file_of_passes_may_be_missing_but_not_be_something_else() {
 }
 
 #[test]
+fn a_rooms_page_must_be_there_and_its_lanes_keys_may_be_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "{MINIMAL}[waiting_room.a]\ncapacity = 5\npage = \"launch.html\"\nlanes.fans = {{ invitations = \"fans.keys\" }}\n\
+         [[route]]\nwaiting_room = \"a\"\n"
+    );
+    let loaded = file::parse(&text, dir.path());
+    assert!(loaded.policy.is_some() && loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    let told = || file::missing_files(&loaded.files).into_iter().map(|d| d.message).collect::<Vec<_>>();
+    assert!(matches!(told().as_slice(), [page] if page.ends_with("launch.html cannot be read: no such file")));
+    std::fs::write(dir.path().join("launch.html"), "<title>{{ room }}</title>").unwrap();
+    assert_eq!((told().len(), file::read_page(&dir.path().join("launch.html")).unwrap().len()), (0, 25));
+    std::fs::write(dir.path().join("fans.keys"), "hello").unwrap();
+    std::fs::write(dir.path().join("launch.html"), vec![b' '; (256 << 10) + 1]).unwrap();
+    assert!(
+        matches!(told().as_slice(), [page, keys] if page.contains("larger than 256 KiB")
+        && keys.contains("fans.keys cannot be used: this is not a Seawall key file")),
+        "{:?}",
+        told()
+    );
+}
+
+#[test]
 fn files_that_cannot_be_read_say_why() {
     let dir = tempfile::tempdir().unwrap();
     let why = |path: &Path| file::load(path).unwrap_err().to_string();

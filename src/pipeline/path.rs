@@ -2,7 +2,8 @@
 //!
 //! `/cart`, `/%63art`, `//cart` and `/x/../cart` are one page to most origins, so a guard on
 //! `/cart` must see them as one. The path is decoded once, doubled slashes and dot segments are
-//! resolved (RFC 3986 §5.2.4). What would be ambiguous afterwards is refused. The origin still gets
+//! resolved (RFC 3986 §5.2.4), parameters of a segment (`/cart;v=1`, §3.3) left out: some origins drop
+//! them before they look where a path leads. What would be ambiguous afterwards is refused. The origin still gets
 //! the path as it came.
 
 use std::borrow::Cow;
@@ -29,7 +30,7 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, AmbiguousPath> {
 fn is_plain(raw: &str) -> bool {
     let mut last = 0;
     for byte in raw.bytes() {
-        if byte == b'%' || byte == b'\\' || (last == b'/' && (byte == b'/' || byte == b'.')) {
+        if matches!(byte, b'%' | b'\\' | b';') || (last == b'/' && (byte == b'/' || byte == b'.')) {
             return false;
         }
         last = byte;
@@ -67,7 +68,7 @@ fn resolve(path: &str) -> Result<String, AmbiguousPath> {
     let mut segments: Vec<&str> = Vec::new();
     let rest = path.strip_prefix('/').ok_or(AmbiguousPath)?;
     let mut directory = false;
-    for segment in rest.split('/') {
+    for segment in rest.split('/').map(|segment| segment.split(';').next().unwrap_or_default()) {
         directory = matches!(segment, "" | "." | "..");
         match segment {
             "" | "." => {}
@@ -100,7 +101,19 @@ mod tests {
 
     #[test]
     fn every_spelling_of_a_path_is_one() {
-        for raw in ["/cart", "//cart", "/./cart", "/x/../cart", "/%63art", "/%63%61rt", "/x/%2e%2e/cart", "/../cart"] {
+        for raw in [
+            "/cart",
+            "//cart",
+            "/./cart",
+            "/x/../cart",
+            "/%63art",
+            "/%63%61rt",
+            "/x/%2e%2e/cart",
+            "/../cart",
+            "/cart;v=1",
+            "/;x/cart",
+            "/x/..;/cart",
+        ] {
             assert_eq!(one(raw).as_deref(), Some("/cart"), "{raw}");
         }
         assert_eq!(one("/").as_deref(), Some("/"));

@@ -10,8 +10,10 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
+use super::proof::{self, ProofKey};
 use super::{Door, Result};
 use crate::cache::status::CacheStatus;
+use crate::clock::Now;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::query;
@@ -19,7 +21,7 @@ use crate::policy::{HostHeader, Server};
 
 /// Fields by which a visitor could pose as a proxy, or steer an origin past a route's rules. From
 /// trusted proxies the first three are taken up into ours.
-const STRIPPED: [&str; 9] = [
+const STRIPPED: [&str; 10] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -29,6 +31,7 @@ const STRIPPED: [&str; 9] = [
     "x-rewrite-url",
     "x-request-id",
     "seawall-ticket",
+    "seawall-proof",
 ];
 
 /// A server as pingora asks it, with every timeout set. `anew`: on a connection of its own.
@@ -96,6 +99,14 @@ pub fn request(passage: &Passage, session: &Session, request: &mut RequestHeader
     }
     without_pass(request)?;
     without_our_cookies(request)
+}
+
+/// Signs what the origin is about to see: the last thing that is done to a head.
+pub fn prove(passage: &Passage, key: &ProofKey, now: Now, request: &mut RequestHeader) -> Result<()> {
+    let host = request.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let target = String::from_utf8_lossy(request.raw_path());
+    let field = key.field(now.unix_ms / 1000, passage.id.as_str(), request.method.as_str(), host, &target);
+    request.insert_header(proof::FIELD, field)
 }
 
 /// A pass or an invitation in a link is between the visitor and Seawall.

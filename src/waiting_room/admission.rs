@@ -110,7 +110,7 @@ impl Room {
         self.sessions.sweep(session_ms, terms, |freed| match freed {
             Freed::Lapsed(ticket) => {
                 let (lane, number) = Ticket::of_key(ticket);
-                if let Some(line) = lines.get_mut(usize::from(lane)) {
+                if let Some(line) = lines.get_mut(usize::from(lane)).filter(|line| number > line.void) {
                     let place = line.queue.board().place_of(number);
                     line.queue.reopen(place);
                 }
@@ -126,10 +126,14 @@ impl Room {
 
     fn turn_windows(&mut self, at_ms: u64) {
         let window_ms = millis(LIVENESS_WINDOW);
+        // A tick of its own: each of the two takes most of what a tick may.
+        if std::mem::take(&mut self.census_turns) {
+            self.face.census.rotate();
+        }
         if at_ms >= self.rotated_ms.saturating_add(window_ms) {
             let over = Duration::from_millis(at_ms - self.rotated_ms);
             (self.rotated_ms, self.recounted_ms) = (at_ms, at_ms);
-            self.face.census.rotate();
+            self.census_turns = true;
             let hold_ms = millis(self.policy.place_hold);
             for line in &mut self.lines {
                 let before = line.queue.board().waiting();

@@ -201,6 +201,14 @@ impl Edge {
         Command::new(SEAWALL).args(args).args(["--admin", &self.admin.to_string()]).output().unwrap()
     }
 
+    /// A verb that needs no running edge, in this one's directory: what it prints.
+    #[track_caller]
+    pub fn cli_offline(&self, args: &[&str]) -> String {
+        let output = Command::new(SEAWALL).args(args).current_dir(self.dir()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
