@@ -6,6 +6,7 @@ mod support;
 
 use std::process::{Command, Output};
 
+use seawall::clock::Clock;
 use serde_json::{Value, json};
 use support::client::post;
 use support::origin::ok;
@@ -426,8 +427,7 @@ fn what_the_origin_says_is_left_outlives_a_crash_and_an_operator_takes_it_back()
 #[test]
 fn a_drawing_can_be_checked_by_anyone_who_has_the_seed_and_the_commitment() {
     let place = Origin::plain();
-    let opens = std::time::SystemTime::now() + std::time::Duration::from_secs(6);
-    let opens = humantime::format_rfc3339_seconds(opens);
+    let opens = seawall::telemetry::access_log::time((Clock::start().now().unix_ms / 1000 + 6) * 1000);
     let rooms = format!(
         "[waiting_room.drop]\ncapacity = 1\nopens = {opens}\ngather = \"1h\"\n\
          [[route]]\nname = \"drop\"\nwaiting_room = \"drop\"\ncache = false\n"
