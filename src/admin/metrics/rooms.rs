@@ -123,7 +123,9 @@ fn waits(rooms: &[(String, Standing)], registry: &mut Registry) {
         for (quantile, error) in ["0.5", "0.9"].into_iter().zip(counters.estimate_error) {
             errors.get_or_create(&at(quantile)).set(error);
         }
-        stays.get_or_create(&OfRoom { room: room.clone() }).set(counters.mean_stay.as_secs_f64());
+        if !counters.mean_stay.is_zero() {
+            stays.get_or_create(&OfRoom { room: room.clone() }).set(counters.mean_stay.as_secs_f64());
+        }
     }
     registry.register_with_unit("room_wait", "How long those who came in had waited in line", Unit::Seconds, waits);
     registry.register("room_estimate_error", "By how much the first estimate was wrong: a share of the wait", errors);

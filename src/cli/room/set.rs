@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
-use serde_json::Value;
 
 use super::confirm::confirm;
 use super::{Signed, room_name, show};
