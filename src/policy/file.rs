@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use self::moment::parse as moment;
 use self::reader::{Report, Table};
 use super::Policy;
 use super::diagnose::{Diagnostic, Findings, Source};
