@@ -59,7 +59,7 @@ pub struct Plan {
     pub origin: Shape,
     /// When the day begins, milliseconds since 1970 UTC.
     pub begins_unix_ms: u64,
-    /// Who comes when: at most [`waves::WAVES_MAX`].
+    /// Who comes when: at most `WAVES_MAX` waves.
     pub waves: Vec<Wave>,
     /// How they bear refusals, and whether one of them is greedy.
     pub arrivals: Arrivals,
