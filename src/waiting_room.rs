@@ -334,6 +334,11 @@ impl Room {
         }
     }
 
+    /// Whether there is a slot for one who comes while nobody waits.
+    pub fn has_lease(&self) -> bool {
+        self.sessions.has_lease()
+    }
+
     /// Whether a session is good; to ask changes nothing.
     pub fn knows(&self, session: Session, now: Now) -> bool {
         self.sessions.knows(session, self.session_ms(now), self.terms())

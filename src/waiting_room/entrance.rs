@@ -141,8 +141,11 @@ impl Room {
         let waits = self.signs().waits(lane, now);
         let before = self.lines.get(usize::from(lane)).map(|line| line.phase(now.unix_ms)) == Some(Phase::Before);
         if before || matches!(waits, Waits::SoldOut | Waits::Closed) {
-            let opens_in = if let Waits::Before { opens_in } = waits { opens_in } else { Duration::MAX };
-            return Visit::Shut { waits, retry_after: (opens_in / 4).clamp(POLL_MAX, Duration::from_secs(300)) };
+            let retry_after = match waits {
+                Waits::Before { opens_in } => (opens_in / 4).clamp(POLL_MAX, Duration::from_secs(300)),
+                _ => 3 * POLL_MAX,
+            };
+            return Visit::Shut { waits, retry_after };
         }
         let invited = presented.invited.filter(|_| lane != EVERYONE);
         match presented.stub.filter(|stub| stub.lane == lane) {
