@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -23,12 +24,14 @@ use crate::edge::{Edge, log_change, overrides};
 use crate::level::Override;
 use crate::pipeline::origin::Origin;
 use crate::pipeline::reason::Reason;
-use crate::pipeline::room::Room;
 use crate::pipeline::site::Site;
 use crate::policy::{Level, Window};
 use crate::waiting_room::Limit;
 
 mod metrics;
+pub mod rooms;
+
+use rooms::{MAX_FOR, Problem};
 
 /// Serves until the task is aborted.
 pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
@@ -39,6 +42,7 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/status", get(async |State(edge): State<Arc<Edge>>| Json(status(&edge))))
         .route("/api/v1/level", post(set_level))
+        .merge(rooms::routes())
         .layer(middleware::from_fn(from_here))
         .with_state(edge);
     if let Err(error) = axum::serve(listener, app).await {
@@ -59,7 +63,8 @@ async fn from_here(request: Request, next: Next) -> Response {
 
 async fn index() -> &'static str {
     "Seawall\n\n/healthz         the process lives\n/readyz          it takes visitors\n/metrics         OpenMetrics\n\
-     /api/v1/status   JSON; or: seawall status\n/api/v1/level    POST; or: seawall level\n"
+     /api/v1/status   JSON; or: seawall status\n/api/v1/level    POST; or: seawall level\n\
+     /api/v1/rooms    JSON, POST to one of them; or: seawall room\n"
 }
 
 async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, &'static str) {
@@ -85,7 +90,7 @@ pub fn status(edge: &Edge) -> Value {
         "edge": edge_status(&site),
         "requests": requests,
         "origins": site.origins().iter().map(|o| origin_status(o, now)).collect::<Vec<_>>(),
-        "waiting_rooms": site.rooms().iter().map(|r| room(r)).collect::<Vec<_>>(),
+        "waiting_rooms": site.rooms().iter().map(|r| rooms::room(r, now)).collect::<Vec<_>>(),
         "cache": { "entries": cache.entries, "bytes": cache.bytes, "bytes_max": cache.bytes_max,
                    "fills_in_flight": edge.door.fills.len() },
         "access_log_lost": site.telemetry.access.as_ref().map_or(0, |log| log.lost().get()),
@@ -144,26 +149,16 @@ fn window(window: &Window) -> Value {
     })
 }
 
-fn room(room: &Room) -> Value {
-    let c = room.counters();
-    json!({
-        "name": room.name(),
-        "waiting": c.waiting, "returning": c.returning,
-        "inside": c.inside, "reserved": c.reserved, "leased": c.leased, "capacity": c.capacity,
-        "admitted_total": c.admitted_total, "no_shows_total": c.no_shows_total,
-        "returns_total": c.returns_total, "full_total": c.full_total,
-        "last_wait_seconds": c.last_wait.as_secs(),
-        "limited_by": limited_by(c.limit),
-    })
-}
-
 /// What keeps the next one in line from coming in, as the policy and the docs call it.
 pub(crate) const fn limited_by(limit: Limit) -> &'static str {
     match limit {
         Limit::None => "none",
         Limit::Rate => "rate",
+        Limit::Pressure => "pressure",
         Limit::Capacity => "capacity",
         Limit::Pause => "pause",
+        Limit::Hours => "hours",
+        Limit::Stock => "stock",
         Limit::Recovery => "recovery",
         Limit::Store => "store",
     }
@@ -200,16 +195,13 @@ pub enum Action {
     Release,
 }
 
-async fn set_level(State(edge): State<Arc<Edge>>, Json(set): Json<SetLevel>) -> Response {
+async fn set_level(
+    State(edge): State<Arc<Edge>>,
+    set: Result<Json<SetLevel>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(set) = set?;
     let site = edge.door.site.load_full();
-    match change_level(&edge, &site, &set) {
-        Ok(answer) => Json(answer).into_response(),
-        Err(problem) => {
-            let body = json!({ "type": "about:blank", "title": "Bad Request", "status": 400, "detail": problem });
-            (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string())
-                .into_response()
-        }
-    }
+    change_level(&edge, &site, &set).map(Json).map_err(Problem::bad)
 }
 
 fn change_level(edge: &Edge, site: &Site, set: &SetLevel) -> Result<Value, String> {
@@ -253,6 +245,3 @@ fn change_level(edge: &Edge, site: &Site, set: &SetLevel) -> Result<Value, Strin
         "kept_over_restart": saved.is_ok(),
     }))
 }
-
-/// A pin for longer than this was a typing mistake.
-const MAX_FOR: Duration = Duration::from_secs(366 * 86_400);

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod explain;
 pub mod level;
 pub mod pass;
+pub mod room;
 pub mod run;
 pub mod simulate;
 pub mod status;
@@ -39,6 +40,8 @@ enum Verb {
     Status(status::Args),
     /// Pin, floor or release the level of a running edge
     Level(level::Args),
+    /// Show and change the waiting rooms of a running edge
+    Room(room::Args),
     /// Print a signed link that makes a browser one of a group of clients
     Pass(pass::Args),
 }
@@ -53,6 +56,7 @@ pub fn run() -> ExitCode {
         Verb::Simulate(args) => simulate::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Level(args) => level::run(&args),
+        Verb::Room(args) => room::run(&args),
         Verb::Pass(args) => pass::run(&args),
     }
 }
@@ -61,4 +65,36 @@ pub fn run() -> ExitCode {
 fn fail(what: impl std::fmt::Display) -> ExitCode {
     eprintln!("seawall: {what}");
     ExitCode::FAILURE
+}
+
+/// The URL with one more parameter, its last, before the fragment.
+fn with_parameter(url: &str, name: &str, value: &str) -> String {
+    let (page, fragment) = match url.split_once('#') {
+        Some((page, fragment)) => (page, format!("#{fragment}")),
+        None => (url, String::new()),
+    };
+    let (_, after_scheme) = page.split_once("://").unwrap_or(("", page));
+    let slash = if after_scheme.contains(['/', '?']) { "" } else { "/" };
+    let joint = if page.contains('?') { '&' } else { '?' };
+    format!("{page}{slash}{joint}{name}={value}{fragment}")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn what_a_link_carries_is_the_last_parameter_of_its_url() {
+        let with_pass = |url| with_parameter(url, "seawall_pass", "x");
+        assert_eq!(with_pass("/"), "/?seawall_pass=x");
+        assert_eq!(with_pass("https://shop.example"), "https://shop.example/?seawall_pass=x");
+        assert_eq!(with_pass("https://shop.example/a?b=1#c"), "https://shop.example/a?b=1&seawall_pass=x#c");
+    }
+
+    #[test]
+    fn no_verb_has_arguments_that_clash() {
+        Cli::command().debug_assert();
+    }
 }

@@ -52,6 +52,8 @@ pub enum EdgeError {
     Store(#[from] StoreError),
     #[error("tls.{name}: {error}")]
     Tls { name: String, error: Box<TlsError> },
+    #[error("waiting_room.{name}: {error}")]
+    Room { name: String, error: Box<crate::pipeline::room::PartsError> },
     #[error("the snapshot {path} can't be listed: {error}")]
     Snapshot { path: PathBuf, error: io::Error },
     #[error("the access log {path} can't be opened: {error}")]
@@ -69,6 +71,7 @@ pub struct Edge {
     keys: Arc<Keys>,
     tls: HashMap<String, tls::Shared>,
     rooms: Mutex<HashMap<String, RoomKeeper>>,
+    orders: overrides::Written,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     stop: watch::Sender<bool>,
 }
@@ -113,7 +116,8 @@ impl Edge {
         let seed = store::random_seed()?;
         let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
         let site = Arc::new(Site::bind(policy, None, parts));
-        overrides::restore(&site, clock.now());
+        let orders = overrides::Written::default();
+        overrides::restore(&site, &orders, clock.now());
         keepers::warn_of_what_is_over(&site.policy, clock.now());
         let (stop, shutdown) = watch::channel(false);
         let addresses = Addresses::default();
@@ -132,6 +136,7 @@ impl Edge {
             keys,
             tls,
             rooms: Mutex::new(keepers),
+            orders,
             tasks: Mutex::new(Vec::new()),
             stop,
         });
@@ -156,6 +161,7 @@ impl Edge {
         tasks.push(tokio::spawn(crate::admin::serve(admin, self.clone())));
         tasks.push(tokio::spawn(vitals::keep_vitals(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_levels(self.clone())));
+        tasks.push(tokio::spawn(overrides::keep_orders(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_addresses(self.clone())));
         tasks.push(tokio::spawn(keepers::keep_certificates(self.clone())));
         drop(tasks);
@@ -198,6 +204,7 @@ impl Edge {
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }
+        self.write_orders();
     }
 }
 

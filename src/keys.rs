@@ -23,6 +23,8 @@ pub enum Purpose {
     Session,
     /// A link that makes a browser one of a group of clients.
     Pass,
+    /// A link that opens a lane of a waiting room.
+    Invitation,
 }
 
 /// The signing keys.
@@ -32,6 +34,7 @@ pub struct Keys {
     ticket: [u8; 32],
     session: [u8; 32],
     pass: [u8; 32],
+    invitation: [u8; 32],
 }
 
 /// What is wrong with the text of a key file.
@@ -57,6 +60,7 @@ impl Keys {
             ticket: blake3::derive_key("seawall 2026 ticket", secret),
             session: blake3::derive_key("seawall 2026 session", secret),
             pass: blake3::derive_key("seawall 2026 pass", secret),
+            invitation: blake3::derive_key("seawall 2026 invitation", secret),
         }
     }
 
@@ -89,6 +93,7 @@ impl Keys {
             Purpose::Ticket => &self.ticket,
             Purpose::Session => &self.session,
             Purpose::Pass => &self.pass,
+            Purpose::Invitation => &self.invitation,
         };
         let mut mac = [0; MAC_LEN];
         for (to, from) in mac.iter_mut().zip(blake3::keyed_hash(key, message).as_bytes()) {

@@ -5,6 +5,7 @@
 //! reference that exists is a reference that holds. A reload makes a new `Policy`; a request keeps
 //! the one it began with.
 
+mod admit;
 mod clients;
 mod concurrency;
 pub mod diagnose;

@@ -117,6 +117,8 @@ pub struct Ctx {
     /// An answer of the origin was received, by whichever attempt.
     reached: bool,
     status: u16,
+    /// The answer is an upgrade or an event stream.
+    streams: bool,
 }
 
 /// Our side of pingora's proxy.
@@ -177,6 +179,7 @@ impl ProxyHttp for Hooks {
             attempts: Attempts::default(),
             reached: false,
             status: 0,
+            streams: false,
         }
     }
 
@@ -261,17 +264,22 @@ impl ProxyHttp for Hooks {
         let now = door.clock.now();
         ctx.reached = true;
         ctx.status = response.status.as_u16();
+        ctx.streams = forward::is_stream(response);
         ctx.observe(Contact::Reached, now);
         let (passage, attempts) = ctx.passage_and_attempts()?;
         if attempts.answered(response, passage, session, now) {
             return Err(Error::explain(ErrorType::HTTPStatus(502), "another server is asked").into_up());
         }
         let Some(carried) = ctx.carried.as_mut() else { return Ok(()) };
-        if forward::is_stream(response)
-            && let Some(permit) = carried.passage.permit.as_mut()
-        {
-            permit.into_stream().map_err(|_| Error::explain(ErrorType::HTTPStatus(503), STREAMS_FULL))?;
+        if ctx.streams {
+            if let Some(permit) = carried.passage.permit.as_mut() {
+                permit.into_stream().map_err(|_| Error::explain(ErrorType::HTTPStatus(503), STREAMS_FULL))?;
+            }
+            if let Some(answered) = &carried.answered {
+                answered.stream();
+            }
         }
+        forward::hear_room(&carried.passage, response);
         match &mut carried.role {
             // RFC 5861 §4: a copy is better than an error.
             Role::Visitor if fill::is_error(ctx.status) && carried.passage.has_fallback(now) => {
@@ -296,6 +304,10 @@ impl ProxyHttp for Hooks {
         ctx.body_out += body.as_ref().map_or(0, |b| b.len() as u64);
         if let Role::Fill(writer) = &mut carried.role {
             writer.body(body.as_ref(), end);
+        }
+        // Of HTTP/1 the front ends a stream; here it ends with its next event.
+        if !end && ctx.streams && carried.passage.visit.as_ref().is_some_and(|visit| visit.guest().is_over()) {
+            return Err(Error::explain(ErrorType::ConnectionClosed, "the session is over").into_down());
         }
         if end && !session.was_upgraded() {
             // The origin has said its last: its place is free, however slowly the client reads.

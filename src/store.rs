@@ -44,6 +44,13 @@ pub fn random_seed() -> Result<u64, StoreError> {
     getrandom::u64().map_err(StoreError::Random)
 }
 
+/// A random secret for a room without a past: all that it draws by lot comes from it.
+pub fn random_secret() -> Result<[u8; 32], StoreError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(StoreError::Random)?;
+    Ok(secret)
+}
+
 /// Makes the names in `dir` durable.
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };

@@ -167,3 +167,27 @@ fn who_waits_or_is_refused_costs_no_allocation() {
     assert!(matches!(while_full(&narrow(8)).as_slice(), [_, 0, 0, 0, 0]));
     assert_eq!(while_full(&narrow(0)), [0; 5]);
 }
+
+/// A poll is answered from what the room shows, without its lock.
+#[test]
+fn a_poll_of_one_who_waits_allocates_nothing() {
+    use seawall::waiting_room::{Presented, Room, Visit};
+    let policy = "[edge]\nlisten = '127.0.0.1:0'\n[origin.shop]\nservers = ['127.0.0.1:9']\n\
+                  [waiting_room.launch]\ncapacity = 1\nadmit = '1/h'\n";
+    let rules = file::parse(policy, Path::new(".")).policy.unwrap().waiting_rooms.remove(0);
+    let mut now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_795_000_000_000 };
+    let mut room = Room::new(rules, [7; 32], now);
+    let changes = room.tick(now);
+    room.commit(&changes);
+    let Visit::Stub { stub, .. } = room.poll(Presented::default(), now) else { panic!("a stub") };
+    let second = Presented { stub: Some(stub), ..Presented::default() };
+    let Visit::Queued { mut ticket, .. } = room.poll(second, now) else { panic!("a number") };
+    let face = room.face().clone();
+    let before = ALLOCATED.get();
+    for _ in 0..1000 {
+        now = now.after(std::time::Duration::from_millis(10));
+        let Some(Visit::Queued { ticket: next, .. }) = face.poll(ticket, Default::default(), now) else { panic!() };
+        ticket = next;
+    }
+    assert_eq!(ALLOCATED.get() - before, 0);
+}

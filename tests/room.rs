@@ -62,8 +62,12 @@ fn inside(edge: &Edge, count: usize) -> Vec<Visitor> {
 
 fn queued(edge: &Edge) -> Visitor {
     let mut visitor = Visitor::default();
+    // The first touch brings a cookie, and the second, which bears it, a number.
+    let stub = visitor.ask(edge, "/", "application/json");
+    assert_eq!((stub.status, stub.json().get("position")), (503, None), "{stub:?}");
     let answer = visitor.ask(edge, "/", "application/json");
     assert_eq!((answer.status, answer.json()["state"].as_str()), (503, Some("queued")), "{answer:?}");
+    assert!(answer.json()["position"].is_u64(), "{answer:?}");
     visitor
 }
 

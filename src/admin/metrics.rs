@@ -13,10 +13,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::limited_by;
 use crate::edge::Edge;
 use crate::overload::Strain;
 use crate::policy::{Level, RateLimitId};
+
+mod rooms;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -37,11 +38,6 @@ pub(super) async fn metrics(State(edge): State<Arc<Edge>>) -> Response {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
     origin: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfRoom {
-    room: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,12 +69,6 @@ struct Strained {
     strain: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LimitedBy {
-    room: String,
-    by: &'static str,
-}
-
 fn registry(edge: &Edge) -> Registry {
     let mut registry = Registry::with_prefix("seawall");
     let site = edge.door.site.load();
@@ -98,7 +88,7 @@ fn registry(edge: &Edge) -> Registry {
     rate_limits(edge, &mut registry);
     ladders(edge, &mut registry);
     strain(edge, &mut registry);
-    rooms(edge, &mut registry);
+    rooms::register(edge, &mut registry);
     registry
 }
 
@@ -213,37 +203,4 @@ fn rate_limits(edge: &Edge, registry: &mut Registry) {
     }
     let help = "Requests that a rate limit refused, or would have refused but for its dry run";
     registry.register("rate_limit_refused", help, refused);
-}
-
-fn rooms(edge: &Edge, registry: &mut Registry) {
-    type Gauges = Family<OfRoom, Gauge<u64, AtomicU64>>;
-    type Counters = Family<OfRoom, prometheus_client::metrics::counter::Counter>;
-    let site = edge.door.site.load();
-    let (waiting, inside, reserved, capacity) =
-        (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
-    let (admitted, no_shows, returns, full) =
-        (Counters::default(), Counters::default(), Counters::default(), Counters::default());
-    let limited = Family::<LimitedBy, Gauge<u64, AtomicU64>>::default();
-    for room in site.rooms() {
-        let of = OfRoom { room: room.name().to_owned() };
-        let c = room.counters();
-        waiting.get_or_create(&of).set(c.waiting);
-        inside.get_or_create(&of).set(u64::from(c.inside));
-        reserved.get_or_create(&of).set(u64::from(c.reserved));
-        capacity.get_or_create(&of).set(u64::from(c.capacity));
-        admitted.get_or_create(&of).inc_by(c.admitted_total);
-        no_shows.get_or_create(&of).inc_by(c.no_shows_total);
-        returns.get_or_create(&of).inc_by(c.returns_total);
-        full.get_or_create(&of).inc_by(c.full_total);
-        limited.get_or_create(&LimitedBy { room: of.room, by: limited_by(c.limit) }).set(1);
-    }
-    registry.register("room_waiting", "Visitors in line who are still there", waiting);
-    registry.register("room_inside", "Visitors inside", inside);
-    registry.register("room_reserved", "Places kept for visitors whose turn it is", reserved);
-    registry.register("room_capacity", "Visitors inside at most", capacity);
-    registry.register("room_admitted", "Visitors who came in", admitted);
-    registry.register("room_no_shows", "Visitors who did not come when it was their turn", no_shows);
-    registry.register("room_returns", "Visitors who came in after their turn had gone by", returns);
-    registry.register("room_full", "Visitors who were told that the queue is full", full);
-    registry.register("room_limited_by", "1 for what keeps the next one in line from coming in", limited);
 }

@@ -5,7 +5,7 @@
 //! pages), the query keeps its order, and of Accept-Encoding its meaning is kept. Every part is
 //! preceded by its length, so that no part can pose as another.
 
-use crate::clients;
+use crate::pipeline::query;
 use crate::pipeline::view::{Scheme, View};
 use crate::policy;
 
@@ -25,6 +25,11 @@ impl Encodings {
     const ZSTD_BIT: u8 = 4;
     const IDENTITY_BIT: u8 = 8;
     const CODINGS: u8 = Self::GZIP_BIT | Self::BR_BIT | Self::ZSTD_BIT;
+
+    /// Whether gzip is among them.
+    pub const fn accepts_gzip(self) -> bool {
+        self.0 & Self::GZIP_BIT != 0
+    }
 
     /// What a request's Accept-Encoding fields say together. Without one, `identity`: all would be
     /// acceptable (§12.5.3), but few who don't ask can decode. A member with a malformed weight
@@ -121,7 +126,7 @@ fn host(key: &mut Vec<u8>, view: &View<'_>) {
 fn filter_query(key: &mut Vec<u8>, query: &str, ignored: &[String]) {
     let is_kept = |pair: &&str| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-        name != clients::PARAMETER && !ignored.iter().any(|pattern| pattern::matches(pattern, name.as_bytes()))
+        !query::is_ours(name) && !ignored.iter().any(|pattern| pattern::matches(pattern, name.as_bytes()))
     };
     for (i, pair) in query.split('&').filter(is_kept).enumerate() {
         key.push(if i == 0 { b'?' } else { b'&' });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::fail;
+use super::{fail, with_parameter};
 use crate::clients::PARAMETER;
 use crate::clients::pass::{Pass, Tag};
 use crate::clock::Clock;
@@ -66,29 +66,5 @@ fn link(args: &Args, policy: &Policy) -> anyhow::Result<String> {
     let keys = store::load_or_create(path)?;
     let id = store::random_seed().context("a pass needs an id")?;
     let expires_unix_s = Clock::start().now().unix_ms / 1000 + args.lasting.as_secs();
-    Ok(with_pass(&args.url, &Pass { expires_unix_s, id }.encode(&keys, Tag::of(name))))
-}
-
-/// The URL with the pass as its last parameter, before the fragment.
-fn with_pass(url: &str, pass: &str) -> String {
-    let (page, fragment) = match url.split_once('#') {
-        Some((page, fragment)) => (page, format!("#{fragment}")),
-        None => (url, String::new()),
-    };
-    let (_, after_scheme) = page.split_once("://").unwrap_or(("", page));
-    let slash = if after_scheme.contains(['/', '?']) { "" } else { "/" };
-    let joint = if page.contains('?') { '&' } else { '?' };
-    format!("{page}{slash}{joint}{PARAMETER}={pass}{fragment}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pass_is_the_last_parameter_of_the_url() {
-        assert_eq!(with_pass("/", "x"), "/?seawall_pass=x");
-        assert_eq!(with_pass("https://shop.example", "x"), "https://shop.example/?seawall_pass=x");
-        assert_eq!(with_pass("https://shop.example/a?b=1#c", "x"), "https://shop.example/a?b=1&seawall_pass=x#c");
-    }
+    Ok(with_parameter(&args.url, PARAMETER, &Pass { expires_unix_s, id }.encode(&keys, Tag::of(name))))
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::ask::Target;
 use super::fail;
+use super::room::show;
 
 /// Shows what a running edge does. Exit code 1 if none answers.
 #[derive(Debug, clap::Args)]
@@ -38,21 +39,7 @@ fn render(status: &Value) -> String {
     );
     out.extend(status.get("edge").map(edge_line));
     list(status, "origins").for_each(|origin| out.push_str(&origin_lines(origin)));
-    for room in list(status, "waiting_rooms") {
-        out.push_str(&format!(
-            "\nroom {}   inside {} of {}   waiting {}   limited by {}\n  admitted {}   no-shows {}   came back {}   told full {}   last wait {} s\n",
-            text(room, "name"),
-            text(room, "inside"),
-            text(room, "capacity"),
-            text(room, "waiting"),
-            text(room, "limited_by"),
-            text(room, "admitted_total"),
-            text(room, "no_shows_total"),
-            text(room, "returns_total"),
-            text(room, "full_total"),
-            text(room, "last_wait_seconds"),
-        ));
-    }
+    list(status, "waiting_rooms").for_each(|room| out.push_str(&show::room(room)));
     if let Some(cache) = status.get("cache") {
         out.push_str(&format!(
             "\ncache   {} entries   {} of {} bytes\n",
@@ -180,7 +167,7 @@ pub(super) fn text(value: &Value, name: &str) -> String {
     }
 }
 
-fn number(value: &Value, name: &str) -> u64 {
+pub(super) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 

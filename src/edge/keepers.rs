@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::overrides::log_lapsed;
 use super::{Edge, EdgeError, servers};
 use crate::clock::{Clock, Mono, Now};
 use crate::front::tls;
 use crate::keys::Keys;
 use crate::level::Signals;
 use crate::pipeline::origin::Origin;
-use crate::pipeline::room::Room;
+use crate::pipeline::room::{self, Room};
 use crate::policy::{self, Policy};
 use crate::proxy::probe::Prober;
 use crate::proxy::resolve;
@@ -47,30 +48,40 @@ pub(super) fn open_rooms(
     keys: &Arc<Keys>,
     clock: Clock,
 ) -> Result<Vec<Arc<Room>>, EdgeError> {
-    policy
-        .waiting_rooms
-        .iter()
-        .map(|rules| {
-            if let Some(keeper) = keepers.get(&rules.name) {
-                return Ok(keeper.room.clone());
-            }
-            let keeper = RoomKeeper::open(rules, policy, keys, clock)?;
-            let room = keeper.room.clone();
-            keepers.insert(rules.name.clone(), keeper);
-            Ok(room)
-        })
-        .collect()
+    let mut parts = Vec::new();
+    for rules in &policy.waiting_rooms {
+        let read = room::Parts::read(rules, store::load_or_create);
+        parts.push(read.map_err(|error| EdgeError::Room { name: rules.name.clone(), error: Box::new(error) })?);
+    }
+    let now = clock.now();
+    let open = |(rules, parts): (&policy::WaitingRoom, room::Parts)| {
+        if let Some(keeper) = keepers.get(&rules.name) {
+            keeper.room.configure(rules, parts, now);
+            return Ok(keeper.room.clone());
+        }
+        let keeper = RoomKeeper::open(rules, parts, policy, keys, clock)?;
+        let room = keeper.room.clone();
+        keepers.insert(rules.name.clone(), keeper);
+        Ok(room)
+    };
+    policy.waiting_rooms.iter().zip(parts).map(open).collect()
 }
 
 impl RoomKeeper {
-    fn open(rules: &policy::WaitingRoom, policy: &Policy, keys: &Arc<Keys>, clock: Clock) -> Result<Self, EdgeError> {
+    fn open(
+        rules: &policy::WaitingRoom,
+        parts: room::Parts,
+        policy: &Policy,
+        keys: &Arc<Keys>,
+        clock: Clock,
+    ) -> Result<Self, EdgeError> {
         let (mut file, record) = RoomFile::open(&policy.state_dir, &rules.name)?;
         let now = clock.now();
         let machine = match record {
             Some(record) => waiting_room::Room::restore(rules.clone(), &record, now),
-            None => waiting_room::Room::new(rules.clone(), store::random_seed()?, now),
+            None => waiting_room::Room::new(rules.clone(), store::random_secret()?, now),
         };
-        let room = Room::new(machine, rules, keys.clone(), clock);
+        let room = Room::new(machine, rules, parts, keys.clone(), clock);
         // The first numbers and slots are on disk before the first visitor.
         let changes = room.tick(now);
         file.write(&changes)?;
@@ -134,6 +145,9 @@ async fn keep_room(room: Arc<Room>, mut file: RoomFile, clock: Clock, mut stop: 
         if ending {
             return;
         }
+        if room.is_in_haste() {
+            tick.reset_immediately();
+        }
     }
 }
 
@@ -175,7 +189,11 @@ pub(super) async fn keep_levels(edge: Arc<Edge>) {
             }
         }
         for room in site.rooms() {
-            room.set_paused(site.is_held(room, false));
+            let held = site.is_held(room, false);
+            room.observe_pressure(site.pressure_on(room));
+            for lapsed in room.keep(held, now) {
+                log_lapsed(room.name(), &lapsed);
+            }
         }
         asked.retain(|name, _| site.origins().iter().any(|o| &o.name == name));
     }

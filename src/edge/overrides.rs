@@ -1,31 +1,52 @@
-//! An operator's changes to the levels, on disk: they outlive reload and restart until they expire
-//! or are released.
+//! An operator's changes, on disk: they outlive reload and restart until they expire or are taken
+//! back. Levels in `levels.json`, rooms in `rooms.json`.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+
+use super::Edge;
 use crate::clock::Now;
 use crate::level::Override;
+use crate::pipeline::origin::Origin;
+use crate::pipeline::room::operator::{Kept, Lapsed};
 use crate::pipeline::site::Site;
 
-type Kept = BTreeMap<String, Vec<Override>>;
+/// How often what an origin said of its stock goes to disk at most.
+const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
-fn path(site: &Site) -> PathBuf {
-    site.policy.state_dir.join("levels.json")
+type Levels = BTreeMap<String, Vec<Override>>;
+
+/// The rooms' orders as they are on disk; held while they are written.
+#[derive(Debug, Default)]
+pub(super) struct Written(Mutex<Kept>);
+
+fn path(site: &Site, name: &str) -> PathBuf {
+    site.policy.state_dir.join(name)
 }
 
 /// Takes up what was set before the restart. A file that can't be read is said and left alone.
-pub fn restore(site: &Site, now: Now) {
-    let path = path(site);
-    let kept: Kept = match std::fs::read(&path) {
-        Ok(text) => match serde_json::from_slice(&text) {
-            Ok(kept) => kept,
-            Err(error) => return tracing::error!(path = %path.display(), %error, "pins and floors are not restored"),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return tracing::error!(path = %path.display(), %error, "pins and floors are not restored"),
-    };
+pub(super) fn restore(site: &Site, written: &Written, now: Now) {
+    restore_levels(site, now);
+    let Some(kept) = read::<Kept>(&path(site, "rooms.json")) else { return };
+    for (name, orders) in &kept {
+        let Some(room) = site.room_named(name) else { continue };
+        room.restore_orders(orders.clone(), now);
+        for (what, value, by) in room.standing(now).orders.in_force(&room.standing(now).policy, now) {
+            let (room, what, who) = (name, what.name(), &by.who);
+            tracing::warn!(room, what, %value, who, "a change from before the restart is in force");
+        }
+    }
+    *written.0.lock() = kept;
+}
+
+fn restore_levels(site: &Site, now: Now) {
+    let Some(kept) = read::<Levels>(&path(site, "levels.json")) else { return };
     for origin in site.origins() {
         for set in kept.get(&origin.name).into_iter().flatten() {
             let who = set.who.clone();
@@ -42,14 +63,24 @@ pub fn restore(site: &Site, now: Now) {
     }
 }
 
-/// Writes down what is in force now.
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let read = match std::fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(error),
+    };
+    read.inspect_err(|error| tracing::error!(path = %path.display(), %error, "an operator's changes are not restored"))
+        .ok()
+}
+
+/// Writes down the levels that are set now.
 ///
 /// # Errors
 /// The disk's; what was set is in force nevertheless, until a restart.
 pub fn save(site: &Site, now: Now) -> io::Result<()> {
-    let of = |origin: &crate::pipeline::origin::Origin| origin.look(|l| l.overrides(now).cloned().collect());
-    let kept: Kept = site.origins().iter().map(|o| (o.name.clone(), of(o))).collect();
-    write_whole(&path(site), &serde_json::to_vec_pretty(&kept)?)
+    let of = |origin: &Origin| origin.look(|l| l.overrides(now).cloned().collect());
+    let kept: Levels = site.origins().iter().map(|o| (o.name.clone(), of(o))).collect();
+    write_whole(&path(site, "levels.json"), &serde_json::to_vec_pretty(&kept)?)
 }
 
 /// Replaces a file in one step: a crash leaves the old one or the new one.
@@ -63,4 +94,61 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     file.write_all(text)?;
     file.sync_all()?;
     std::fs::rename(&new, path)
+}
+
+impl Written {
+    /// Writes down what is ordered of the rooms now, unless that is what is written already.
+    fn save(&self, site: &Site) -> io::Result<()> {
+        let mut written = self.0.lock();
+        let orders = site.rooms().iter().map(|room| (room.name().to_owned(), room.orders()));
+        let kept: Kept = orders.filter(|(_, orders)| *orders != Default::default()).collect();
+        if *written != kept {
+            write_whole(&path(site, "rooms.json"), &serde_json::to_vec_pretty(&kept)?)?;
+            *written = kept;
+        }
+        Ok(())
+    }
+}
+
+impl Edge {
+    /// Writes down what is ordered of the rooms.
+    ///
+    /// # Errors
+    /// The disk's; what was ordered is in force nevertheless, until a restart.
+    pub async fn save_orders(self: &Arc<Self>) -> io::Result<()> {
+        let edge = self.clone();
+        let saved = tokio::task::spawn_blocking(move || edge.orders.save(&edge.door.site.load()));
+        saved.await.map_err(io::Error::other)?
+    }
+
+    /// The last word on the rooms of a process that ends in order.
+    pub(super) fn write_orders(&self) {
+        if let Err(error) = self.orders.save(&self.door.site.load()) {
+            tracing::error!(%error, "orders of the rooms are not written down");
+        }
+    }
+}
+
+/// Writes down, soon, what an origin said and what has lapsed: nobody waits for that.
+pub(super) async fn keep_orders(edge: Arc<Edge>) {
+    let mut tick = tokio::time::interval(WRITTEN_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tick.tick().await;
+        match edge.save_orders().await {
+            Ok(()) => failing = false,
+            Err(error) if !std::mem::replace(&mut failing, true) => {
+                tracing::error!(%error, "orders of the rooms are not written down; they would not outlive a restart");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// An order is no more: what, whose, and why.
+pub(super) fn log_lapsed(room: &str, lapsed: &Lapsed) {
+    let Lapsed { what, value, by, cause } = lapsed;
+    let (what, who, why, cause) = (what.name(), &by.who, &by.why, cause.said());
+    tracing::warn!(room, what, %value, who, why, cause, "an order is no more; the policy's word counts again");
 }

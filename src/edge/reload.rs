@@ -47,9 +47,6 @@ impl Edge {
         };
         // From here on nothing fails.
         let now = self.clock.now();
-        for (room, rules) in rooms.iter().zip(&policy.waiting_rooms) {
-            room.configure(rules, now);
-        }
         for tls in &policy.tls {
             self.read_certificates(tls);
         }

@@ -50,8 +50,8 @@ pub fn answer(
             date(now, out);
             page.body.clone()
         }
-        Content::Made { status, content_type, body } => {
-            made(*status, content_type, body.len(), "no-store", out);
+        Content::Made { status, content_type, cache_control, body } => {
+            made(*status, content_type, body.len(), cache_control, out);
             date(now, out);
             body.clone()
         }

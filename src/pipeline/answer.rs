@@ -31,8 +31,8 @@ pub struct Answer {
 pub enum Content {
     /// A page of Seawall's own.
     Prepared(Arc<Prepared>),
-    /// Made for this request, never cached.
-    Made { status: u16, content_type: &'static str, body: Bytes },
+    /// Made for this request.
+    Made { status: u16, content_type: &'static str, cache_control: &'static str, body: Bytes },
     /// A copy held, whole.
     Copy(Arc<Entry>),
     /// The copy the client has is still right: 304.

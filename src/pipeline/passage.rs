@@ -21,7 +21,7 @@ use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
-use crate::policy::{Class, Level, Mode, RateLimitId, Route, RouteId};
+use crate::policy::{Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
 
@@ -71,8 +71,12 @@ pub struct Passage {
     pub visit: Option<Inside>,
     /// Cookies to set on whatever answer comes.
     pub cookies: SmallVec<[String; 1]>,
+    /// The visitor's ticket, where an app carries it in a field.
+    pub bearer: Option<String>,
     /// The limit of a dry run that would have refused it.
     pub would_refuse: Option<RateLimitId>,
+    /// The room of a dry run that would have held it.
+    pub would_hold: Option<WaitingRoomId>,
     pub copy: CopyUse,
     pub permit: Option<Permit>,
     /// How long it waited for its place at the origin.
@@ -102,7 +106,9 @@ impl Passage {
             format: Format::default(),
             visit: None,
             cookies: SmallVec::new(),
+            bearer: None,
             would_refuse: None,
+            would_hold: None,
             copy: CopyUse::default(),
             permit: None,
             queued: Duration::ZERO,
@@ -177,6 +183,7 @@ impl Passage {
         let mut fields = Fields::new();
         fields.push(("x-request-id", self.id.as_str().into()));
         fields.extend(self.cookies.drain(..).map(|cookie| ("set-cookie", cookie.into())));
+        fields.extend(self.bearer.take().map(|ticket| (super::room::TICKET_FIELD, ticket.into())));
         fields
     }
 
@@ -265,7 +272,11 @@ impl Passage {
             queued: self.queued,
             user_agent: about.user_agent,
             referer: about.referer,
-            detail: self.would_refuse.map_or("", |id| self.site.limit(id).dry_note()),
+            detail: match (self.would_refuse, self.would_hold) {
+                (Some(id), _) => self.site.limit(id).dry_note(),
+                (None, Some(id)) => self.site.room(id).dry_note(),
+                (None, None) => "",
+            },
         });
     }
 }

@@ -2,6 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::clients;
+use crate::waiting_room::{invitation, page};
+
+/// The parameters that are between the visitor and Seawall.
+const OURS: [&str; 3] = [clients::PARAMETER, invitation::PARAMETER, page::REFRESH];
+
 /// Every parameter as it came: name and value, still encoded. An empty one is none.
 pub fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|p| !p.is_empty()).map(|p| p.split_once('=').unwrap_or((p, "")))
@@ -11,6 +17,21 @@ pub fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
 /// encoded letter hides none.
 pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     parameters(query).find(|(n, _)| decoded(n.as_bytes()).eq(name.bytes())).map(|(_, value)| value)
+}
+
+/// Whether a parameter of this name, written exactly so, is between the visitor and Seawall.
+pub fn is_ours(name: &str) -> bool {
+    OURS.contains(&name)
+}
+
+/// The query without what is between the visitor and Seawall; none if nothing is left of it.
+pub fn without_ours(query: &str) -> Option<Cow<'_, str>> {
+    OURS.iter().try_fold(Cow::Borrowed(query), |left, name| {
+        if !left.contains(name) {
+            return Some(left);
+        }
+        without(&left, name).map(|left| Cow::Owned(left.into_owned()))
+    })
 }
 
 /// The query without the parameters written exactly so; none if nothing is left of it.
@@ -67,6 +88,8 @@ mod tests {
         assert_eq!(without("p=x&p&&", "p").as_deref(), Some("&"));
         assert_eq!(without("p=x", "p"), None);
         assert_eq!(without("", "p").as_deref(), Some(""));
+        assert_eq!(without_ours("a&seawall_pass=x&seawall_invite=y&b").as_deref(), Some("a&b"));
+        assert_eq!(without_ours("seawall_invite=y"), None);
         assert_eq!(without("pp=x&%70=1", "p").as_deref(), Some("pp=x&%70=1"));
     }
 

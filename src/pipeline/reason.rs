@@ -27,6 +27,14 @@ pub enum Reason {
     RoomFull,
     /// The level says `wait`: everyone is held.
     RoomHeld,
+    /// The room has not opened yet.
+    RoomNotOpen,
+    /// There is nothing left of what the room leads to.
+    RoomSoldOut,
+    /// The room is closed.
+    RoomClosed,
+    /// One visitor has too many requests under way.
+    Crowded,
     /// The level says `refuse`, or has no copy to give.
     LevelRefused,
     /// No place at the origin, and no room to wait for one.
@@ -67,7 +75,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -78,6 +86,10 @@ impl Reason {
         Self::Queued,
         Self::RoomFull,
         Self::RoomHeld,
+        Self::RoomNotOpen,
+        Self::RoomSoldOut,
+        Self::RoomClosed,
+        Self::Crowded,
         Self::LevelRefused,
         Self::QueueFull,
         Self::Shed,
@@ -111,6 +123,10 @@ impl Reason {
             Self::Queued => "queued",
             Self::RoomFull => "room_full",
             Self::RoomHeld => "room_held",
+            Self::RoomNotOpen => "room_not_open",
+            Self::RoomSoldOut => "room_sold_out",
+            Self::RoomClosed => "room_closed",
+            Self::Crowded => "crowded",
             Self::LevelRefused => "level_refused",
             Self::QueueFull => "queue_full",
             Self::Shed => "shed",
@@ -137,10 +153,13 @@ impl Reason {
         match self {
             Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own => 200,
             // 429 is the visitor's quota, 503 the site's capacity.
-            Self::RateLimited => 429,
+            Self::RateLimited | Self::Crowded => 429,
             Self::Queued
             | Self::RoomFull
             | Self::RoomHeld
+            | Self::RoomNotOpen
+            | Self::RoomSoldOut
+            | Self::RoomClosed
             | Self::LevelRefused
             | Self::QueueFull
             | Self::Shed
@@ -166,9 +185,15 @@ impl Reason {
     pub const fn proxy_error(self) -> Option<&'static str> {
         match self {
             Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own | Self::ClientGone => None,
-            Self::RateLimited | Self::Queued | Self::RoomFull | Self::RoomHeld | Self::LevelRefused => {
-                Some("http_request_denied")
-            }
+            Self::RateLimited
+            | Self::Crowded
+            | Self::Queued
+            | Self::RoomFull
+            | Self::RoomHeld
+            | Self::RoomNotOpen
+            | Self::RoomSoldOut
+            | Self::RoomClosed
+            | Self::LevelRefused => Some("http_request_denied"),
             Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull | Self::EdgeBusy => {
                 Some("connection_limit_reached")
             }
@@ -199,6 +224,10 @@ impl Reason {
             Self::Queued => "The site is very busy. You are in the queue and keep your place.",
             Self::RoomFull => "The queue is full. Please come back a little later.",
             Self::RoomHeld => "The site is taking a short break. You keep your place.",
+            Self::RoomNotOpen => "It has not opened yet.",
+            Self::RoomSoldOut => "Everything is sold out.",
+            Self::RoomClosed => "It is closed now.",
+            Self::Crowded => "Too many requests at once; please wait for some of them.",
             Self::LevelRefused => "This part of the site is switched off while it is very busy.",
             Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull | Self::EdgeBusy => {
                 "The site is very busy. Please try again in a moment."

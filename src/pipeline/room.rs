@@ -1,26 +1,35 @@
 //! A waiting room as requests meet it: cookies in, an answer or a visit out.
 //!
-//! The room itself is the pure [`waiting_room::Room`]; here it is given its lock, its keys and its
-//! page. One cookie, `seawall_NAME`, holds the visitor's ticket, and later the session.
+//! The room itself is the pure [`waiting_room::Room`]; here it is given its lock, its keys, its page
+//! and its operator's orders. One cookie, `seawall_NAME`, holds the visitor's stub, then the ticket,
+//! later the session; apps may carry the same in the field `Seawall-Ticket`.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::answer::{Answer, Content, Fields, Format};
-use super::reason::Reason;
-use super::view::{Scheme, View};
 use crate::clock::{Clock, Now};
 use crate::keys::Keys;
-use crate::policy;
-use crate::waiting_room::page::{Page, Shown, State};
-use crate::waiting_room::{self, Changes, Counters, Place, Presented, RoomId, Session, Ticket, Visit};
+use crate::policy::{self, Admit};
+use crate::waiting_room::invitation::LaneTag;
+use crate::waiting_room::page::{Message, MessageError, Page, TemplateError};
+use crate::waiting_room::{
+    self, Changes, Counters, Face, Forecast, LookUp, Presented, Published, Reference, RoomId, Session, Visit,
+};
 
-/// When a held visitor who has no place to ask about, or one who finds the queue full, asks again.
-const HELD_POLL: Duration = Duration::from_secs(20);
+mod command;
+pub mod operator;
+mod presented;
+mod told;
+
+use operator::{By, Change, Lapsed, Orders, What};
+pub use told::{Asks, Entrance};
+
+/// The field in which apps carry what browsers keep in the cookie.
+pub const TICKET_FIELD: &str = "seawall-ticket";
 
 /// `[waiting_room.NAME]` at work.
 #[derive(Debug)]
@@ -29,10 +38,46 @@ pub struct Room {
     id: RoomId,
     clock: Clock,
     keys: Arc<Keys>,
-    page: Page,
-    /// For how long browsers keep the cookie.
-    cookie_seconds: AtomicU64,
+    /// What the log says where a dry run would hold someone.
+    dry_note: String,
+    face: Arc<Face>,
+    /// What changes with the policy and the orders.
+    rules: ArcSwap<Rules>,
+    orders: Mutex<Orders>,
     machine: Mutex<waiting_room::Room>,
+}
+
+/// What answers are made by.
+#[derive(Clone, Debug)]
+struct Rules {
+    /// As the file says.
+    policy: policy::WaitingRoom,
+    page: Arc<Page>,
+    /// The lanes that invitations open, with the keys that sign these.
+    lanes: Vec<(LaneTag, Keys)>,
+    message: Option<Message>,
+    /// Whether the level holds all routes.
+    held: bool,
+}
+
+/// What a policy's room is bound with: read from disk, so that nothing fails later.
+#[derive(Debug)]
+pub struct Parts {
+    pub page: Page,
+    /// In the order of the policy's lanes.
+    pub lanes: Vec<Keys>,
+}
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// As the file says.
+    pub policy: policy::WaitingRoom,
+    /// With the orders over it.
+    pub effective: policy::WaitingRoom,
+    pub orders: Orders,
+    pub counters: Counters,
+    pub held_by_level: bool,
 }
 
 /// A visitor inside whose request is on its way; dropped, it counts no more.
@@ -42,6 +87,13 @@ pub struct Inside {
     session: Session,
 }
 
+impl Inside {
+    /// The same visit, for those who watch it.
+    pub fn guest(&self) -> Guest {
+        Guest { room: self.room.clone(), session: self.session }
+    }
+}
+
 impl Drop for Inside {
     fn drop(&mut self) {
         let now = self.room.clock.now();
@@ -49,21 +101,46 @@ impl Drop for Inside {
     }
 }
 
-/// What a visitor gets.
-#[derive(Debug)]
-pub enum Entrance {
-    /// In, with the cookie to set if the session is new.
-    Inside(Inside, Option<String>),
-    /// The room's answer.
-    Outside(Answer),
+/// A visit that someone watches: what lasts longer than its session must end.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    room: Arc<Room>,
+    session: Session,
+}
+
+impl Guest {
+    /// Whether its session is over.
+    pub fn is_over(&self) -> bool {
+        self.room.machine.lock().is_over(self.session, self.room.clock.now())
+    }
+
+    /// What the origin says in `Seawall-Room`, with an answer to this visitor.
+    pub fn hear(&self, said: &str) {
+        self.room.hear(said, Some(self.session));
+    }
 }
 
 impl Room {
-    pub fn new(machine: waiting_room::Room, policy: &policy::WaitingRoom, keys: Arc<Keys>, clock: Clock) -> Self {
-        let name = machine.name().to_owned();
-        let cookie_seconds = AtomicU64::new(cookie_seconds(policy));
-        let page = Page::new(&name);
-        Self { page, id: machine.id(), name, clock, keys, cookie_seconds, machine: Mutex::new(machine) }
+    /// A room at its beginning; see [`Room::configure`] for later policies.
+    pub fn new(
+        machine: waiting_room::Room,
+        policy: &policy::WaitingRoom,
+        parts: Parts,
+        keys: Arc<Keys>,
+        clock: Clock,
+    ) -> Self {
+        let rules = Rules::new(policy, parts, None, false);
+        Self {
+            name: machine.name().to_owned(),
+            dry_note: format!("room `{}` would hold it (dry run)", machine.name()),
+            id: machine.id(),
+            face: machine.face().clone(),
+            clock,
+            keys,
+            rules: ArcSwap::from_pointee(rules),
+            orders: Mutex::default(),
+            machine: Mutex::new(machine),
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -71,19 +148,74 @@ impl Room {
     }
 
     /// What its cookies are bound to.
-    pub fn id(&self) -> RoomId {
+    pub const fn id(&self) -> RoomId {
         self.id
     }
 
-    /// Takes over a reloaded policy.
-    pub fn configure(&self, policy: &policy::WaitingRoom, now: Now) {
-        self.cookie_seconds.store(cookie_seconds(policy), Ordering::Relaxed);
-        self.machine.lock().configure(policy, now);
+    /// Takes over a reloaded policy; the orders stay over it.
+    pub fn configure(&self, policy: &policy::WaitingRoom, parts: Parts, now: Now) {
+        let before = self.rules.load_full();
+        self.rules.store(Arc::new(Rules::new(policy, parts, before.message.clone(), before.held)));
+        self.apply(now);
     }
 
-    /// Stops and resumes admissions: the level holds everyone.
-    pub fn set_paused(&self, paused: bool) {
-        self.machine.lock().set_paused(paused);
+    /// Whether the policy lets everyone through and only counts.
+    pub fn is_dry_run(&self) -> bool {
+        self.rules.load().policy.dry_run
+    }
+
+    pub(super) fn dry_note(&self) -> &str {
+        &self.dry_note
+    }
+
+    /// One tick of the shell: follows the level and the orders; what lapsed is to be logged.
+    pub fn keep(&self, held: bool, now: Now) -> Vec<Lapsed> {
+        let rules = self.rules.load_full();
+        let lapsed = self.orders.lock().expire(&rules.policy, now);
+        if held != rules.held || !lapsed.is_empty() {
+            self.rules.rcu(|rules| Rules { held, ..Rules::clone(rules) });
+            self.apply(now);
+        }
+        lapsed
+    }
+
+    /// The pressure on the origins of its routes, 1 where one is strained.
+    pub fn observe_pressure(&self, pressure: f64) {
+        self.machine.lock().observe_pressure(pressure);
+    }
+
+    /// Changes the orders, all or none.
+    ///
+    /// # Errors
+    /// A message that is too long or in too many languages.
+    pub fn order(&self, changes: &[Change], by: &By, now: Now) -> Result<(), MessageError> {
+        {
+            let mut orders = self.orders.lock();
+            let mut changed = orders.clone();
+            changes.iter().try_for_each(|change| changed.change(change, by))?;
+            *orders = changed;
+        }
+        self.apply(now);
+        Ok(())
+    }
+
+    /// Takes up what was ordered before a restart.
+    pub fn restore_orders(&self, orders: Orders, now: Now) {
+        *self.orders.lock() = orders;
+        self.apply(now);
+    }
+
+    /// All that is ordered.
+    pub fn orders(&self) -> Orders {
+        self.orders.lock().clone()
+    }
+
+    /// What is in force.
+    pub fn standing(&self, now: Now) -> Standing {
+        let (rules, orders) = (self.rules.load_full(), self.orders());
+        let effective = orders.effective(&rules.policy, now);
+        let (policy, held_by_level) = (rules.policy.clone(), rules.held);
+        Standing { policy, effective, orders, counters: self.counters(), held_by_level }
     }
 
     /// The room in numbers.
@@ -96,12 +228,17 @@ impl Room {
         self.machine.lock().tick(now)
     }
 
+    /// Whether the next step may come at once: a draw is under way.
+    pub fn is_in_haste(&self) -> bool {
+        self.machine.lock().is_drawing()
+    }
+
     /// The changes are on disk.
     pub fn commit(&self, changes: &Changes) {
         self.machine.lock().commit(changes);
     }
 
-    /// The changes could not be written: admissions hold.
+    /// The changes could not be written.
     pub fn abandon(&self, changes: &Changes) {
         self.machine.lock().abandon(changes);
     }
@@ -111,164 +248,149 @@ impl Room {
         self.machine.lock().close(now)
     }
 
-    /// Whether one who comes now without a ticket need not wait.
-    pub fn lets_walk_in(&self) -> bool {
-        let now = self.counters();
-        now.leased > 0 && now.waiting == 0 && now.returning == 0
+    /// See [`waiting_room::Room::evict_sessions`].
+    pub fn evict_sessions(&self, now: Now) -> u32 {
+        self.machine.lock().evict_sessions(now)
     }
 
-    /// What the visitor brought, with every signature checked.
-    pub fn presented(&self, view: &View<'_>) -> Presented {
-        let mut presented = Presented::default();
-        let ours = view.cookies().filter(|(name, _)| cookie_room(name) == Some(&self.name));
-        for (_, value) in ours {
-            presented.session = presented.session.or_else(|| Session::parse(value.as_bytes(), &self.keys, self.id));
-            presented.ticket = presented.ticket.or_else(|| Ticket::parse(value.as_bytes(), &self.keys, self.id));
-        }
-        presented
+    /// See [`waiting_room::Room::evict_queue`].
+    pub fn evict_queue(&self, now: Now) -> u64 {
+        self.machine.lock().evict_queue(now)
+    }
+
+    /// See [`waiting_room::Room::evict`].
+    pub fn evict(&self, reference: Reference, now: Now) -> bool {
+        self.machine.lock().evict(reference, now)
+    }
+
+    /// See [`waiting_room::Room::look_up`].
+    pub fn look_up(&self, reference: Reference, now: Now) -> LookUp {
+        self.machine.lock().look_up(reference, now)
+    }
+
+    /// See [`waiting_room::Room::forecast`].
+    pub fn forecast(&self, admit: Option<Admit>, capacity: Option<std::num::NonZeroU32>) -> Forecast {
+        self.machine.lock().forecast(admit, capacity)
+    }
+
+    /// See [`waiting_room::Room::published`].
+    pub fn published(&self) -> Vec<Published> {
+        self.machine.lock().published()
+    }
+
+    /// Whether one who comes now without a ticket need not wait.
+    pub fn lets_walk_in(&self) -> bool {
+        let signs = self.face.signs();
+        signs.waiting() == 0 && self.machine.lock().counters().leased > 0
     }
 
     /// The session of one who is inside.
     pub fn session(&self, presented: Presented, now: Now) -> Option<(RoomId, Session)> {
         let session = presented.session.filter(|session| self.machine.lock().knows(*session, now))?;
-        Some((self.id, session))
+        Some((self.id, Session { turn: 0, ..session }))
     }
 
     /// A request that goes on if its visitor is inside.
-    pub fn visit(self: &Arc<Self>, presented: Presented, asks: Asks, now: Now) -> Entrance {
+    pub fn visit(self: &Arc<Self>, presented: Presented, asks: &Asks<'_>, now: Now) -> Entrance {
         let visit = self.machine.lock().visit(presented, now);
         match visit {
+            Visit::Pass => Entrance::Pass,
             Visit::Inside { session, fresh } => {
-                let cookie = fresh.then(|| self.session_cookie(&session, asks.scheme));
-                Entrance::Inside(Inside { room: self.clone(), session }, cookie)
+                let bearer = fresh.then(|| self.session_text(&session));
+                Entrance::Inside(Inside { room: self.clone(), session }, bearer)
             }
-            Visit::Queued { ticket, place } => Entrance::Outside(self.queued(ticket, place, asks, Reason::Queued)),
-            Visit::Held => Entrance::Outside(self.held(asks)),
-            Visit::Full { retry_after } => Entrance::Outside(self.full(retry_after, asks)),
+            visit => Entrance::Outside(self.refusal(visit, asks)),
         }
     }
 
-    /// The level holds everyone: a place, and no admission.
-    pub fn hold(&self, presented: Presented, asks: Asks, now: Now) -> Answer {
+    /// The level holds everyone: a place, and no admission. None: the room is not in force.
+    pub fn hold(&self, presented: Presented, asks: &Asks<'_>, now: Now) -> Option<crate::pipeline::answer::Answer> {
         let visit = self.machine.lock().hold_place(presented, now);
-        match visit {
-            Visit::Inside { .. } | Visit::Held => self.held(asks),
-            Visit::Queued { ticket, place } => self.queued(ticket, place, asks, Reason::RoomHeld),
-            Visit::Full { retry_after } => self.full(retry_after, asks),
-        }
+        (visit != Visit::Pass).then(|| self.refusal(visit, asks))
     }
 
-    /// What [`Room::poll`] answers, before it is put into words.
+    /// What a poll is answered, before it is put into words. A ticket whose turn has not come takes
+    /// no lock.
     pub fn place(&self, presented: Presented, held: bool, now: Now) -> Visit {
+        if !held
+            && presented.session.is_none()
+            && presented.invited.is_none()
+            && let Some(ticket) = presented.ticket
+            && let Some(visit) = self.face.poll(ticket, presented.client, now)
+        {
+            return visit;
+        }
         let mut machine = self.machine.lock();
         if held { machine.hold_place(presented, now) } else { machine.poll(presented, now) }
     }
 
-    /// `/.seawall/room/NAME`: the visitor's place, always in JSON, and always 200: the question is
-    /// answered. One who is admitted by it gets the session's cookie.
-    pub fn poll(&self, presented: Presented, asks: Asks, held: bool, now: Now) -> Answer {
-        let visit = self.place(presented, held, now);
-        let mut body = Vec::with_capacity(256);
-        let mut fields = Fields::new();
-        match visit {
-            Visit::Inside { session, fresh } => {
-                self.page.json(&shown(State::Admitted, None, asks), &mut body);
-                if fresh {
-                    fields.push(("set-cookie", self.session_cookie(&session, asks.scheme).into()));
-                }
-            }
-            Visit::Queued { ticket, place } => {
-                let state = if held { State::Paused } else { State::Queued };
-                self.page.json(&shown(state, Some(place), asks), &mut body);
-                fields.push(("set-cookie", self.ticket_cookie(&ticket, asks.scheme).into()));
-            }
-            Visit::Held => self.page.json(&shown(State::Paused, None, asks), &mut body),
-            Visit::Full { .. } => self.page.json(&shown(State::Full, None, asks), &mut body),
+    /// A visitor's session ends after so long: the route says so.
+    pub fn end_after(&self, inside: &Inside, after: Duration, now: Now) {
+        self.machine.lock().end_session(inside.session, after, now);
+    }
+
+    /// Puts policy, orders and level into force.
+    fn apply(&self, now: Now) {
+        let orders = self.orders();
+        let rules = self.rules.load_full();
+        let policy = &rules.policy;
+        let message = orders.message(policy, now).cloned();
+        if message != rules.message {
+            self.rules.rcu(|rules| Rules { message: message.clone(), ..Rules::clone(rules) });
         }
-        let content = Content::Made { status: 200, content_type: JSON, body: Bytes::from(body) };
-        Answer { reason: Reason::Own, content, fields }
+        let mut machine = self.machine();
+        machine.set_paused(rules.held || orders.stands(What::Pause, policy, now));
+        machine.set_closed(orders.stands(What::Close, policy, now));
+        machine.set_stock(orders.stock(policy, now));
+        machine.configure(&orders.effective(policy, now), now);
     }
 
-    fn queued(&self, ticket: Ticket, place: Place, asks: Asks, reason: Reason) -> Answer {
-        let state = if reason == Reason::RoomHeld { State::Paused } else { State::Queued };
-        let retry = super::passage::whole_seconds(place.poll_after);
-        self.answer(reason, state, Some(place), asks)
-            .with("retry-after", retry.to_string())
-            .with("set-cookie", self.ticket_cookie(&ticket, asks.scheme))
-    }
-
-    fn held(&self, asks: Asks) -> Answer {
-        self.answer(Reason::RoomHeld, State::Paused, None, asks).with("retry-after", HELD_POLL.as_secs().to_string())
-    }
-
-    fn full(&self, retry_after: Duration, asks: Asks) -> Answer {
-        let retry = super::passage::whole_seconds(retry_after);
-        self.answer(Reason::RoomFull, State::Full, None, asks).with("retry-after", retry.to_string())
-    }
-
-    fn answer(&self, reason: Reason, state: State, place: Option<Place>, asks: Asks) -> Answer {
-        let mut body = Vec::new();
-        let content_type = match asks.format {
-            Format::Html => {
-                self.page.html(&shown(state, place, asks), &mut body);
-                HTML
-            }
-            Format::Json => {
-                self.page.json(&shown(state, place, asks), &mut body);
-                JSON
-            }
-        };
-        let content = Content::Made { status: reason.status(), content_type, body: Bytes::from(body) };
-        // A search engine that comes by chance must not take the queue for the page.
-        Answer { reason, content, fields: Fields::new() }.with("x-robots-tag", "noindex")
-    }
-
-    fn session_cookie(&self, session: &Session, scheme: Scheme) -> String {
-        self.cookie(session.encode(&self.keys, self.id).as_str(), scheme)
-    }
-
-    fn ticket_cookie(&self, ticket: &Ticket, scheme: Scheme) -> String {
-        self.cookie(ticket.encode(&self.keys, self.id).as_str(), scheme)
-    }
-
-    /// Lax, so that one who comes back from a payment page or a mail keeps the place; `__Host-`
-    /// where TLS allows (RFC 6265bis §4.1.3.2).
-    fn cookie(&self, value: &str, scheme: Scheme) -> String {
-        let (prefix, secure) = match scheme {
-            Scheme::Https => ("__Host-", "; Secure"),
-            Scheme::Http => ("", ""),
-        };
-        let name = &self.name;
-        let seconds = self.cookie_seconds.load(Ordering::Relaxed);
-        format!("{prefix}seawall_{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    fn machine(&self) -> MutexGuard<'_, waiting_room::Room> {
+        self.machine.lock()
     }
 }
 
-/// How long a browser keeps the cookie: longer than any place or session. What it is worth is decided
-/// here, not there.
-fn cookie_seconds(policy: &policy::WaitingRoom) -> u64 {
-    let longest = policy.place_hold.max(policy.session_max);
-    // Browsers keep no cookie longer (RFC 6265bis §5.5).
-    (longest.as_secs() + 3600).min(400 * 86_400)
+impl Parts {
+    /// What a policy's room needs from disk: its template, and keys made on first use.
+    ///
+    /// # Errors
+    /// The template can't be read or makes no sense; the keys can't be read or made.
+    pub fn read(
+        policy: &policy::WaitingRoom,
+        keys: impl Fn(&Path) -> Result<Keys, crate::store::StoreError>,
+    ) -> Result<Self, PartsError> {
+        let template = policy.page.as_deref().map(|path| {
+            std::fs::read_to_string(path).map_err(|source| PartsError::Read { path: path.to_owned(), source })
+        });
+        let template = template.transpose()?;
+        let path = policy.page.clone().unwrap_or_default();
+        let page =
+            Page::new(&policy.name, template.as_deref()).map_err(|source| PartsError::Template { path, source })?;
+        let lanes = policy.lanes.iter().map(|lane| keys(&lane.invitations)).collect::<Result<_, _>>()?;
+        Ok(Self { page, lanes })
+    }
 }
 
-const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
-
-/// How an answer of the room's is wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct Asks {
-    pub scheme: Scheme,
-    pub format: Format,
-    /// It is a GET: the page may go to its own URL when the turn comes.
-    pub get: bool,
+/// Why a room's parts can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PartsError {
+    #[error("the page {path} can't be read: {source}")]
+    Read { path: std::path::PathBuf, source: std::io::Error },
+    #[error("the page {path}: {source}")]
+    Template { path: std::path::PathBuf, source: TemplateError },
+    #[error("{0}")]
+    Keys(#[from] crate::store::StoreError),
 }
 
-fn shown(state: State, place: Option<Place>, asks: Asks) -> Shown {
-    Shown { state, place, poll_after: place.map_or(HELD_POLL, |p| p.poll_after), reload: asks.get }
-}
-
-/// The room that a cookie is of.
-fn cookie_room(name: &str) -> Option<&str> {
-    name.strip_prefix("__Host-").unwrap_or(name).strip_prefix("seawall_")
+impl Rules {
+    fn new(policy: &policy::WaitingRoom, parts: Parts, message: Option<Message>, held: bool) -> Self {
+        let tags = policy.lanes.iter().map(|lane| LaneTag::of(&policy.name, &lane.name));
+        Self {
+            policy: policy.clone(),
+            page: Arc::new(parts.page),
+            lanes: tags.zip(parts.lanes).collect(),
+            message,
+            held,
+        }
+    }
 }

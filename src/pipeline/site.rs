@@ -172,6 +172,18 @@ impl Site {
         if any { routes.any(holds) } else { routes.peek().is_some() && routes.all(holds) }
     }
 
+    /// The worst pressure on an origin that one of the room's routes leads to, 1 where it is strained; a
+    /// level that is held by hand or by the clock counts as it would have come about.
+    pub fn pressure_on(&self, room: &Arc<Room>) -> f64 {
+        let of_room = |r: &&Route| r.waiting_room.is_some_and(|id| Arc::ptr_eq(self.room(id), room));
+        let pressure = |route: &Route| {
+            let origin = self.origin(route.origin);
+            let by_level = if origin.level() >= policy::Level::Degraded { 1.0 } else { 0.0 };
+            origin.look(|ladder| ladder.pressure().value()).max(by_level)
+        };
+        self.policy.routes.iter().filter(of_room).map(pressure).fold(0.0, f64::max)
+    }
+
     /// The room of that name.
     pub fn room_named(&self, name: &str) -> Option<&Arc<Room>> {
         self.rooms.iter().find(|room| room.name() == name)

@@ -96,9 +96,10 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
             return Flow::Continue;
         }
         let room = site.room(room);
-        let presented = room.presented(view);
+        let presented = room.presented(view, site.client_number(view.client), now);
         session = room.session(presented, now);
-        if session.is_none() && (presented.ticket.is_some() || !room.lets_walk_in()) {
+        let waits = presented.ticket.is_some() || presented.stub.is_some() || !room.lets_walk_in();
+        if session.is_none() && waits && !is_bypassed(passage, view, now) {
             return Flow::Continue;
         }
     }
@@ -124,20 +125,54 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
 /// Whether this visitor is inside, or what place they have.
 pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     let Some(id) = passage.route().waiting_room else { return Flow::Continue };
-    let room = passage.site.room(id).clone();
-    let presented = room.presented(view);
-    let asks = Asks { scheme: view.scheme, format: format(passage.route(), view), get: view.method == "GET" };
-    if passage.mode == Mode::Wait {
-        return Flow::Respond(room.hold(presented, asks, now));
+    if is_bypassed(passage, view, now) {
+        return Flow::Continue;
     }
-    match room.visit(presented, asks, now) {
-        Entrance::Inside(inside, cookie) => {
+    if own::is_preflight(view) {
+        // It bears no cookie and asks for nothing yet. What it may allow is the origin's to say; it goes
+        // last, so that it is no way around the room.
+        passage.class = Class::Bulk;
+        return Flow::Continue;
+    }
+    let room = passage.site.room(id).clone();
+    let presented = room.presented(view, passage.site.client_number(view.client), now);
+    let asks = Asks::of(view, format(passage.route(), view));
+    if passage.mode == Mode::Wait {
+        return room.hold(presented, &asks, now).map_or(Flow::Continue, Flow::Respond);
+    }
+    match room.visit(presented, &asks, now) {
+        Entrance::Pass => Flow::Continue,
+        Entrance::Inside(inside, bearer) => {
+            if let Some(text) = bearer {
+                let (cookie, ticket) = room.bearer_fields(&text, &asks);
+                passage.cookies.push(cookie);
+                passage.bearer = ticket;
+            }
+            if let Some(after) = passage.route().ends_session {
+                room.end_after(&inside, after, now);
+            }
             passage.visit = Some(inside);
-            passage.cookies.extend(cookie);
+            Flow::Continue
+        }
+        Entrance::Outside(answer) if room.is_dry_run() => {
+            let cookies = answer.fields.into_iter().filter(|(name, _)| *name == "set-cookie");
+            passage.cookies.extend(cookies.map(|(_, cookie)| cookie.into()));
+            passage.would_hold = Some(id);
             Flow::Continue
         }
         Entrance::Outside(answer) => Flow::Respond(answer),
     }
+}
+
+/// Whether this client neither waits nor counts.
+fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
+    let site = passage.site.clone();
+    let Some(room) = site.route(passage.route_id()).waiting_room.and_then(|id| site.policy.waiting_rooms.get(id.0))
+    else {
+        return false;
+    };
+    let unix_s = now.unix_ms / 1000;
+    room.bypass.iter().any(|group| passage.members.has(*group, &site.clients, view, unix_s))
 }
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::answer::{Content, RequestId};
 use super::reason::Reason;
-use super::room::Room;
+use super::room::{self, Room};
 use super::site::{Parts, Site};
 use super::view::{BodyKind, Field, Scheme, Version, View};
 use super::{Flow, Outcome, decide};
@@ -20,6 +20,7 @@ use crate::overload::{Strain, Vitals};
 use crate::policy::{Level, file};
 use crate::telemetry::Telemetry;
 use crate::waiting_room;
+use crate::waiting_room::page::Page;
 
 mod limits;
 mod places;
@@ -94,7 +95,9 @@ impl Shop {
         let rooms = policy.waiting_rooms.iter();
         let rooms = rooms
             .map(|rules| {
-                Arc::new(Room::new(waiting_room::Room::new(rules.clone(), 7, now), rules, keys.clone(), clock))
+                let machine = waiting_room::Room::new(rules.clone(), [7; 32], now);
+                let parts = room::Parts { page: Page::built_in(&rules.name), lanes: Vec::new() };
+                Arc::new(Room::new(machine, rules, parts, keys.clone(), clock))
             })
             .collect();
         let telemetry = Arc::new(Telemetry::new(None));
@@ -216,8 +219,11 @@ fn a_visitor_waits_comes_in_and_makes_room_for_the_next() {
     let (first, outcome) = shop.ask(get("/checkout"));
     assert!(matches!(outcome, Outcome::Origin));
     let Outcome::Answer(queued) = shop.ask(Ask { client: [192, 0, 2, 2], ..get("/checkout") }).1 else { panic!() };
-    let ticket = cookie_of(&queued);
+    let stub = cookie_of(&queued);
     let again = |cookie: &String| Ask { client: [192, 0, 2, 2], cookie: Some(cookie.clone()), ..get("/checkout") };
+    let Outcome::Answer(queued) = shop.ask(again(&stub)).1 else { panic!() };
+    let ticket = cookie_of(&queued);
+    assert!(ticket.len() > stub.len(), "the second touch draws the number");
     shop.pass(Duration::from_secs(11));
     assert_eq!(shop.reason(again(&ticket)), Some(Reason::Queued), "the first one's request is still on its way");
     drop(first);

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::query;
-use crate::clients;
 
 /// A header field, name and value as they came; names compare without case.
 pub type Field<'a> = httparse::Header<'a>;
@@ -110,9 +109,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Path and query as they came, but for a pass: a secret for neither logs nor origins.
+    /// Path and query as they came, but for passes and invitations: secrets for neither logs nor origins.
     pub fn target(&self) -> String {
-        match self.query.and_then(|query| query::without(query, clients::PARAMETER)) {
+        match self.query.and_then(query::without_ours) {
             Some(query) => format!("{}?{query}", self.raw_path),
             None => self.raw_path.to_owned(),
         }

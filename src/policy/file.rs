@@ -28,6 +28,15 @@ use self::reader::{Report, Table};
 use super::Policy;
 use super::diagnose::{Diagnostic, Findings, Source};
 
+/// A quota as the policy writes it (`120/min`), for those who take one elsewhere; or what to write
+/// instead, where that can be said.
+pub(super) fn quota(text: &str) -> Result<super::Quota, String> {
+    values::quota(text).map_err(|problem| match problem.help {
+        Some(help) => help,
+        None => problem.label,
+    })
+}
+
 /// A policy file larger than this is no policy file.
 const POLICY_FILE_MAX: u64 = 4 << 20;
 /// Every visitor in line is sent a room's page; a template larger than this is no page.

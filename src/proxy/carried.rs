@@ -19,16 +19,31 @@ pub struct Carried {
 
 /// See [`Carried::answered`].
 #[derive(Clone, Debug, Default)]
-pub struct Answered(Arc<AtomicBool>);
+pub struct Answered(Arc<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    whole: AtomicBool,
+    stream: AtomicBool,
+}
 
 impl Answered {
     /// Whether it was.
     pub fn is_whole(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.whole.load(Ordering::Acquire)
+    }
+
+    /// Whether the answer is an upgrade or an event stream: it has no end of its own.
+    pub fn is_stream(&self) -> bool {
+        self.0.stream.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stream(&self) {
+        self.0.stream.store(true, Ordering::Release);
     }
 
     pub(super) fn whole(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.whole.store(true, Ordering::Release);
     }
 }
 

@@ -12,7 +12,6 @@ use pingora::{Error, ErrorType};
 
 use super::{Door, Result};
 use crate::cache::status::CacheStatus;
-use crate::clients;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::query;
@@ -99,11 +98,12 @@ pub fn request(passage: &Passage, session: &Session, request: &mut RequestHeader
     without_our_cookies(request)
 }
 
-/// A pass in a link is between the visitor and Seawall.
+/// A pass or an invitation in a link is between the visitor and Seawall.
 fn without_pass(request: &mut RequestHeader) -> Result<()> {
-    let Some(query) = request.uri.query().filter(|query| query.contains(clients::PARAMETER)) else { return Ok(()) };
+    let Some(query) = request.uri.query() else { return Ok(()) };
     let path = request.uri.path();
-    let target = match query::without(query, clients::PARAMETER) {
+    let target = match query::without_ours(query) {
+        Some(left) if left == query => return Ok(()),
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
@@ -154,6 +154,18 @@ pub fn is_stream(response: &ResponseHeader) -> bool {
     let kind = response.headers.get(header::CONTENT_TYPE);
     response.status.as_u16() == 101
         || kind.is_some_and(|v| v.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"))
+}
+
+/// Tells the route's room what the origin says to it.
+pub fn hear_room(passage: &Passage, response: &ResponseHeader) {
+    let said = response.headers.get_all("seawall-room").iter().filter_map(|v| v.to_str().ok());
+    let Some(id) = passage.route().waiting_room else { return };
+    for said in said {
+        match &passage.visit {
+            Some(visit) => visit.guest().hear(said),
+            None => passage.site.room(id).hear(said, None),
+        }
+    }
 }
 
 /// Adds to the origin's answer what is the edge's to say.
@@ -223,6 +235,7 @@ mod tests {
         };
         assert_eq!(target("/a?x=1&seawall_pass=abc&y"), "/a?x=1&y");
         assert_eq!(target("/a?seawall_pass=abc"), "/a");
+        assert_eq!(target("/a?seawall_invite=abc&b"), "/a?b");
         assert_eq!(target("/a?x=seawall_pass"), "/a?x=seawall_pass");
     }
 

@@ -25,7 +25,11 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
     extra.extend(answer.fields);
     let (mut response, mut body) = match answer.content {
         Content::Prepared(page) => prepared(&page)?,
-        Content::Made { status, content_type, body } => (made(status, content_type, body.len())?, body),
+        Content::Made { status, content_type, cache_control, body } => {
+            let mut response = made(status, content_type, body.len())?;
+            response.insert_header(header::CACHE_CONTROL, cache_control)?;
+            (response, body)
+        }
         Content::Copy(entry) => {
             let mut response = copied(entry.status(), entry.fields())?;
             response.insert_header(header::CONTENT_LENGTH, entry.body().len())?;

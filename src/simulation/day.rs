@@ -22,12 +22,13 @@ use super::wheel::{STEP, Wheel};
 use crate::clock::{Clock, Hand, Mono, Now};
 use crate::keys::Keys;
 use crate::level::Probe;
-use crate::pipeline::room::Room;
+use crate::pipeline::room::{self, Room};
 use crate::pipeline::site::{Parts, Site};
 use crate::policy::{Level, Policy};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::waiting_room;
+use crate::waiting_room::page::Page;
 
 mod flights;
 #[cfg(test)]
@@ -119,8 +120,14 @@ impl Day {
         let now = clock.now();
         let keys = Arc::new(Keys::from_bytes(1, &[7; 32]));
         let rooms = plan.policy.waiting_rooms.iter().map(|rules| {
-            let machine = waiting_room::Room::new(rules.clone(), plan.seed, now);
-            Arc::new(Room::new(machine, rules, keys.clone(), clock))
+            let secret = blake3::derive_key("seawall simulated room", &plan.seed.to_le_bytes());
+            let machine = waiting_room::Room::new(rules.clone(), secret, now);
+            // The crowd has no invitations, and sees no page.
+            let parts = room::Parts {
+                page: Page::built_in(&rules.name),
+                lanes: vec![keys.as_ref().clone(); rules.lanes.len()],
+            };
+            Arc::new(Room::new(machine, rules, parts, keys.clone(), clock))
         });
         let rooms: Vec<_> = rooms.collect();
         let held = vec![false; rooms.len()];
@@ -238,7 +245,8 @@ impl Day {
         }
         for (held, room) in self.held.iter_mut().zip(site.rooms()) {
             *held = site.is_held(room, false);
-            room.set_paused(*held);
+            room.observe_pressure(site.pressure_on(room));
+            let _ = room.keep(*held, self.now);
         }
     }
 

@@ -1,9 +1,10 @@
-//! One waiting room's state in one file.
+//! One waiting room's state in one file, and its used invitations in another.
 //!
-//! Two copies of a 64-byte header, each in its own 4 KiB block and written in turn, then a 32-byte
+//! Two copies of a header, each in a 4 KiB block of its own and written in turn, then a 32-byte
 //! record for each slot at its fixed place, all with checksums. A write is the changed slots and
 //! one header, then one fdatasync: a crash in the middle leaves the other header, and a slot torn
-//! in two counts as occupied. Numbers are little-endian.
+//! in two counts as occupied. Used invitations are appended, eight bytes each, and made durable
+//! before the header is. Numbers are little-endian.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -12,13 +13,19 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, sync_dir};
-use crate::waiting_room::record::{Changes, Header, Record, SlotKind, SlotRecord};
+use crate::waiting_room::invitation::LaneTag;
+use crate::waiting_room::record::{Changes, DrawRecord, Header, LineHeader, Record, SlotKind, SlotRecord};
 
 const MAGIC: [u8; 4] = *b"SWRM";
-const VERSION: u16 = 1;
-const HEADER_LEN: usize = 64;
-/// Distance of the two headers: a block of the disk each.
-const HEADER_SPACE: u64 = 4096;
+const VERSION: u16 = 2;
+/// A block of the disk.
+const HEADER_LEN: usize = 4096;
+/// Distance of the two headers.
+const HEADER_SPACE: u64 = HEADER_LEN as u64;
+/// Draws that a header has room for, beside as many lines as a room may have; the newest count.
+const DRAWS_MAX: usize = 112;
+/// Bytes of the file of used invitations that are read: a million of them.
+const INVITATIONS_BYTES_MAX: u64 = 8_000_000;
 const SLOTS_AT: u64 = 2 * HEADER_SPACE;
 const SLOT_LEN: usize = 32;
 const CHECKSUM_LEN: usize = 8;
@@ -35,6 +42,8 @@ pub struct RoomFile {
     sequence: u64,
     /// Slots that the file has a record for.
     slots: u32,
+    /// Made when the first invitation is used.
+    invitations: Option<File>,
 }
 
 impl RoomFile {
@@ -53,7 +62,7 @@ impl RoomFile {
         lock(&file, &path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(StoreError::io(&path, "read"))?;
-        let mut this = Self { file, path, room: room_hash(room), sequence: 0, slots: 0 };
+        let mut this = Self { file, path, room: room_hash(room), sequence: 0, slots: 0, invitations: None };
         if bytes.iter().all(|b| *b == 0) {
             // Made and never written, by a process that was killed at once.
             sync_dir(dir)?;
@@ -64,7 +73,8 @@ impl RoomFile {
             room: room.to_owned(),
             why,
         })?;
-        Ok((this, Some(record)))
+        let invitations = this.read_invitations()?;
+        Ok((this, Some(Record { invitations, ..record })))
     }
 
     /// Makes the changes durable. After an error they may be there in part, which does no harm:
@@ -81,7 +91,43 @@ impl RoomFile {
         &self.path
     }
 
+    /// Those used so far; the last one may be torn, and was then never answered.
+    fn read_invitations(&self) -> Result<Vec<u64>, StoreError> {
+        let path = self.invitations_path();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StoreError::io(&path, "open")(error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(INVITATIONS_BYTES_MAX).read_to_end(&mut bytes).map_err(StoreError::io(&path, "read"))?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|id| u64::from_le_bytes(*id)).collect())
+    }
+
+    fn append_invitations(&mut self, ids: &[u64]) -> io::Result<()> {
+        use std::io::Write as _;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let path = self.invitations_path();
+        let file = match &mut self.invitations {
+            Some(file) => file,
+            none => none.insert(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?),
+        };
+        // A crash may have left a torn one, after which nothing would be read right.
+        let whole = file.metadata()?.len() / 8 * 8;
+        file.set_len(whole)?;
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        file.write_all(&bytes)?;
+        file.sync_data()
+    }
+
+    fn invitations_path(&self) -> PathBuf {
+        self.path.with_extension("invitations")
+    }
+
     fn try_write(&mut self, changes: &Changes) -> io::Result<()> {
+        self.append_invitations(&changes.invitations)?;
         for slot in &changes.slots {
             let at = SLOTS_AT + u64::from(slot.slot) * SLOT_LEN as u64;
             self.file.write_all_at(&encode_slot(slot), at)?;
@@ -114,7 +160,7 @@ impl RoomFile {
             let Ok(slot) = u32::try_from(index) else { break };
             slots.extend(decode_slot(slot, raw, slot < newest.slots));
         }
-        Ok(Record { header: newest.header, slots })
+        Ok(Record { header: newest.header.clone(), slots, invitations: Vec::new() })
     }
 
     fn encode_header(&self, header: &Header, sequence: u64) -> [u8; HEADER_LEN] {
@@ -125,35 +171,58 @@ impl RoomFile {
         out.put(&self.room.to_le_bytes());
         out.put(&header.generation.to_le_bytes());
         out.put(&sequence.to_le_bytes());
-        out.put(&header.seed.to_le_bytes());
-        out.put(&header.frontier.to_le_bytes());
-        out.put(&header.next.to_le_bytes());
-        // A block of numbers is bounded; u32 says it all.
-        let ahead = u32::try_from(header.high.saturating_sub(header.next)).unwrap_or(u32::MAX);
-        out.put(&ahead.to_le_bytes());
+        out.put(&header.seed);
+        out.put(&header.stood_still_s.to_le_bytes());
         out.put(&self.slots.to_le_bytes());
+        let draws = header.draws.get(header.draws.len().saturating_sub(DRAWS_MAX)..).unwrap_or_default();
+        // Both are bounded far below.
+        out.put(&[header.lines.len() as u8, draws.len() as u8]);
+        for line in &header.lines {
+            out.put(&line.tag.0.to_le_bytes());
+            out.put(&line.frontier.to_le_bytes());
+            out.put(&line.next.to_le_bytes());
+            // A block of numbers is bounded; u32 says it all.
+            let ahead = u32::try_from(line.high.saturating_sub(line.next)).unwrap_or(u32::MAX);
+            out.put(&ahead.to_le_bytes());
+            for number in [line.void, line.opened_for, line.undrawn] {
+                out.put(&number.to_le_bytes());
+            }
+            out.put(&line.drawn.to_le_bytes());
+        }
+        for draw in draws {
+            out.put(&[draw.lane]);
+            out.put(&draw.nth.to_le_bytes());
+            out.put(&draw.first.to_le_bytes());
+            out.put(&draw.count.to_le_bytes());
+        }
         out.seal(b"seawall room header")
     }
 
     fn decode_header(&self, bytes: &[u8]) -> Result<Found, &'static str> {
-        let mut fields = Fields::open(bytes.first_chunk::<HEADER_LEN>(), b"seawall room header")
-            .ok_or("it is damaged, or something else")?;
+        let old = bytes.get(4..6).is_some_and(|version| bytes.starts_with(&MAGIC) && version == [1, 0]);
+        let another = "it was written by another version of Seawall";
+        let mut fields = Fields::open(bytes.first_chunk::<HEADER_LEN>(), b"seawall room header").ok_or(if old {
+            another
+        } else {
+            "it is damaged, or something else"
+        })?;
         if fields.take() != MAGIC {
             return Err("it is something else");
         }
         if u16::from_le_bytes(fields.take()) != VERSION {
-            return Err("it was written by another version of Seawall");
+            return Err(another);
         }
         let clean = u16::from_le_bytes(fields.take()) == 1;
         if fields.u32() != self.room {
             return Err("it is another room's");
         }
-        let generation = fields.u32();
-        let sequence = fields.u64();
-        let (seed, frontier, next) = (fields.u64(), fields.u64(), fields.u64());
-        let high = next.saturating_add(u64::from(fields.u32()));
-        let header = Header { seed, frontier, next, high, generation, clean };
-        Ok(Found { header, sequence, slots: fields.u32() })
+        let (generation, sequence) = (fields.u32(), fields.u64());
+        let (seed, stood_still_s, slots) = (fields.take(), fields.u64(), fields.u32());
+        let [lines, draws] = fields.take();
+        let lines = (0..lines).map(|_| fields.line()).collect();
+        let draws = (0..draws).map(|_| fields.draw()).collect();
+        let header = Header { seed, generation, stood_still_s, clean, lines, draws };
+        Ok(Found { header, sequence, slots })
     }
 }
 
@@ -250,7 +319,7 @@ impl<const LEN: usize> Block<LEN> {
     }
 
     fn seal(mut self, context: &[u8]) -> [u8; LEN] {
-        debug_assert_eq!(self.at, LEN - CHECKSUM_LEN);
+        self.at = LEN - CHECKSUM_LEN;
         let sum = checksum(self.bytes.get(..self.at).unwrap_or_default(), context);
         self.put(&sum);
         self.bytes
@@ -280,6 +349,18 @@ impl<'a> Fields<'a> {
 
     fn u64(&mut self) -> u64 {
         u64::from_le_bytes(self.take())
+    }
+
+    fn line(&mut self) -> LineHeader {
+        let (tag, frontier, next) = (LaneTag(self.u32()), self.u64(), self.u64());
+        let high = next.saturating_add(u64::from(self.u32()));
+        let (void, opened_for, undrawn, drawn) = (self.u64(), self.u64(), self.u64(), self.u32());
+        LineHeader { tag, frontier, next, high, void, opened_for, undrawn, drawn }
+    }
+
+    fn draw(&mut self) -> DrawRecord {
+        let [lane] = self.take();
+        DrawRecord { lane, nth: self.u32(), first: self.u64(), count: self.u64() }
     }
 }
 

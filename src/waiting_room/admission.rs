@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use super::line::RETURNERS;
 use super::record::{Changes, Header, Record};
-use super::sessions::{Restored, Slot};
-use super::{BEGINNING_MS, LIVENESS_WINDOW, Limit, Room, millis};
+use super::sessions::{Freed, Restored, Slot};
+use super::{LIVENESS_WINDOW, Limit, Room, Ticket, millis};
 use crate::clock::Now;
+use crate::policy::OnStoreFailure;
 
 /// Numbers kept ready on disk at least.
 const NUMBERS_MIN: u64 = 4096;
@@ -16,44 +18,61 @@ const NUMBERS_PER_TICK: u64 = 16;
 const LEASES_MAX: u32 = 256;
 /// How old a prefix count may be.
 const RECOUNT: Duration = Duration::from_secs(1);
-/// One slot, in the unit of [`Room::return_share`].
+/// One slot, in the unit of a line's return share.
 const WHOLE: u64 = 5;
+/// What one admission of a line of weight 1 moves its pass.
+const STRIDE: u64 = 1 << 20;
+/// Visitors let in by one tick at most: the next tick goes on.
+const SERVED_MAX: u64 = 4096;
 
 impl Room {
     /// Lets time pass and the next ones in. The changes must be written and then committed or
     /// abandoned; until then further ticks let nobody in.
     pub fn tick(&mut self, now: Now) -> Changes {
         if self.outstanding {
-            return Changes { header: self.saved, ..Changes::default() };
+            return Changes { header: self.saved.clone(), ..Changes::default() };
         }
         let at_ms = self.ms(now);
-        self.expire(at_ms);
-        self.turn_windows(at_ms);
         let passed = now.mono.since(self.ticked);
-        self.ticked = now.mono;
+        if self.paused {
+            self.stood_still_ms = self.stood_still_ms.saturating_add(millis(passed));
+        }
+        (self.ticked, self.ticked_unix_ms) = (now.mono, now.unix_ms);
+        self.expire(at_ms, self.session_ms(now));
+        self.turn_windows(at_ms);
+        self.turn_hours(at_ms, now);
+        self.follow_pressure(at_ms, now);
         if self.sessions.has_pending() {
             // The disk did not take the last ones; nobody follows them before it does.
-            self.sessions.renew_pending(at_ms.saturating_add(millis(self.policy.claim)));
-            self.counters.limit = Limit::Store;
+            self.sessions.renew_pending(self.session_ms(now).saturating_add(millis(self.policy.claim)));
+            self.limit = Limit::Store;
         } else {
             self.admit(passed, now);
         }
+        self.publish(now);
         self.outstanding = true;
         self.changes(now, false)
     }
 
     /// The changes are on disk: what they gave is there to be taken.
     pub fn commit(&mut self, changes: &Changes) {
-        self.outstanding = false;
-        self.saved = changes.header;
+        (self.outstanding, self.store_fails) = (false, false);
+        self.take_saved(&changes.header);
         self.sessions.publish();
     }
 
     /// The changes could not be written: nothing that they gave is seen, and the next tick hands
-    /// them out again.
+    /// them out again. Where the policy would rather go on from memory, it is given nevertheless.
     pub fn abandon(&mut self, changes: &Changes) {
-        self.outstanding = false;
+        (self.outstanding, self.store_fails) = (false, true);
         self.sessions.put_back(&changes.slots);
+        self.newly_used.extend(&changes.invitations);
+        if self.policy.on_store_failure != OnStoreFailure::Hold {
+            for (line, header) in self.lines.iter_mut().zip(&changes.header.lines) {
+                line.saved.high = header.high;
+            }
+            self.sessions.publish();
+        }
     }
 
     /// The last changes of a process that ends in order: after them, no visit.
@@ -65,67 +84,112 @@ impl Room {
     pub(super) fn restore_slots(&mut self, record: &Record, now: Now) {
         let idle_ms = millis(self.policy.session_idle);
         let lease_ms = millis(LIVENESS_WINDOW).min(idle_ms);
+        let at_ms = self.session_ms(now);
+        let unix_s = (now.unix_ms / 1000).saturating_sub(self.stood_still_s());
         for slot in &record.slots {
-            let age_ms = now.unix_ms.saturating_sub(u64::from(slot.started_unix_s) * 1000);
+            let age_ms = unix_s.saturating_sub(u64::from(slot.started_unix_s)).saturating_mul(1000);
             let times = Restored {
-                seen_ms: BEGINNING_MS,
-                started_ms: BEGINNING_MS.saturating_sub(age_ms),
-                lease_seen_ms: (BEGINNING_MS + lease_ms).saturating_sub(idle_ms),
-                deadline_ms: BEGINNING_MS.saturating_add(millis(self.policy.claim)),
+                seen_ms: at_ms,
+                started_ms: at_ms.saturating_sub(age_ms),
+                lease_seen_ms: (at_ms + lease_ms).saturating_sub(idle_ms),
+                deadline_ms: at_ms.saturating_add(millis(self.policy.claim)),
             };
             self.sessions.restore(slot, times);
-            self.queue.finish(slot.ticket);
+            let (lane, number) = Ticket::of_key(slot.ticket);
+            if let Some(line) = self.lines.get_mut(usize::from(lane)) {
+                let place = line.queue.board().place_of(number);
+                line.queue.finish(place);
+            }
         }
-        self.queue.recount();
+        self.lines.iter_mut().for_each(|line| line.queue.recount());
     }
 
-    fn expire(&mut self, at_ms: u64) {
+    fn expire(&mut self, at_ms: u64, session_ms: u64) {
         let terms = self.terms();
-        let (queue, counters) = (&mut self.queue, &mut self.counters);
-        self.sessions.sweep(at_ms, terms, |lapsed| {
-            queue.reopen(lapsed.0);
-            counters.no_shows_total += 1;
+        let (lines, figures) = (&mut self.lines, &mut self.figures);
+        self.sessions.sweep(session_ms, terms, |freed| match freed {
+            Freed::Lapsed(ticket) => {
+                let (lane, number) = Ticket::of_key(ticket);
+                if let Some(line) = lines.get_mut(usize::from(lane)).filter(|line| number > line.void) {
+                    let place = line.queue.board().place_of(number);
+                    line.queue.reopen(place);
+                }
+                figures.no_shows_total += 1;
+            }
+            Freed::Left(Some(stayed_ms)) => figures.stayed(stayed_ms),
+            Freed::Left(None) => figures.provisional_lapsed_total += 1,
         });
-        self.barrier = self.barrier.filter(|b| at_ms < b.until_ms);
+        for line in &mut self.lines {
+            line.barrier = line.barrier.filter(|b| at_ms < b.until_ms);
+        }
     }
 
     fn turn_windows(&mut self, at_ms: u64) {
-        if at_ms >= self.rotated_ms.saturating_add(millis(LIVENESS_WINDOW)) {
+        let window_ms = millis(LIVENESS_WINDOW);
+        if at_ms >= self.rotated_ms.saturating_add(window_ms) {
+            let over = Duration::from_millis(at_ms - self.rotated_ms);
             (self.rotated_ms, self.recounted_ms) = (at_ms, at_ms);
-            self.queue.rotate();
-            self.queue.forget(at_ms, millis(self.policy.place_hold));
+            self.face.census.rotate();
+            let hold_ms = millis(self.policy.place_hold);
+            for line in &mut self.lines {
+                let before = line.queue.board().waiting();
+                let gone = line.queue.rotate();
+                self.figures.abandoned_total += gone;
+                self.speed.observe_giving_up(gone, before, over);
+                line.queue.forget(at_ms, hold_ms);
+            }
         } else if at_ms >= self.recounted_ms.saturating_add(millis(RECOUNT)) {
             self.recounted_ms = at_ms;
-            self.queue.recount();
+            self.lines.iter_mut().for_each(|line| line.queue.recount());
         }
     }
 
     fn admit(&mut self, passed: Duration, now: Now) {
-        let someone_waits = self.queue.waiting() + self.queue.returning() > 0;
-        self.counters.limit = Limit::None;
-        if self.paused {
-            if someone_waits {
-                self.counters.limit = Limit::Pause;
+        self.limit = Limit::None;
+        let due = |room: &Self| (0..room.lines.len()).any(|lane| room.waits_in(lane, now) > 0);
+        let stops = if self.paused {
+            Some(Limit::Pause)
+        } else if self.closed {
+            Some(Limit::Hours)
+        } else if self.stock == Some(0) {
+            Some(Limit::Stock)
+        } else {
+            None
+        };
+        if let Some(stops) = stops {
+            if self.lines.iter().any(|line| line.waiting() > 0) {
+                self.limit = stops;
             }
             return;
         }
         let free = u64::from(self.policy.capacity.get().saturating_sub(self.sessions.occupied()));
         let quota = self.pace.map_or(u64::MAX, |p| p.available(now.mono));
-        if !someone_waits {
-            if self.barrier.is_none() {
+        if !due(self) {
+            if self.lines.iter().any(|line| line.waiting() > 0) {
+                self.limit = Limit::Hours;
+            } else if self.is_open(0, now) && self.lines.iter().all(|line| line.barrier.is_none()) {
                 self.lease(free.min(quota), now);
             }
             return;
         }
-        let served = self.serve(free.min(quota), now);
+        let served = self.serve(free.min(quota).min(SERVED_MAX), now);
         self.speed.observe(served, passed);
-        if self.queue.waiting() + self.queue.returning() > 0 {
-            self.counters.limit = match self.barrier {
-                Some(barrier) if self.queue.frontier() + 1 >= barrier.from => Limit::Recovery,
+        if due(self) {
+            let recovering = self.lines.iter().any(|line| {
+                line.barrier.is_some_and(|barrier| line.queue.first_waiting().is_some_and(|n| n >= barrier.from))
+            });
+            self.limit = match self.auto {
+                _ if recovering => Limit::Recovery,
                 _ if free <= quota => Limit::Capacity,
-                _ => Limit::Rate,
+                Some(_) => Limit::Pressure,
+                None => Limit::Rate,
             };
         }
+    }
+
+    /// How many wait in a line that is open.
+    fn waits_in(&self, lane: usize, now: Now) -> u64 {
+        if !self.is_open(lane, now) { 0 } else { self.lines.get(lane).map_or(0, super::line::Line::waiting) }
     }
 
     /// Sets slots aside for those who come while nobody waits: they then pass without waiting for
@@ -150,16 +214,16 @@ impl Room {
     fn serve(&mut self, credit: u64, now: Now) -> u64 {
         let (mut spent, mut served) = (0, 0);
         while self.sessions.has_lease() || spent < credit {
-            let Some((number, seen)) = self.next_in_line() else { break };
+            let Some((ticket, seen)) = self.next_in_line(now) else { break };
             let claim = if !seen && self.ms(now) < self.presumed_until_ms {
                 // Perhaps nobody: it was live before a restart, and has not been heard of since.
                 self.policy.claim.min(LIVENESS_WINDOW)
             } else {
                 self.policy.claim
             };
-            let deadline_ms = self.ms(now).saturating_add(millis(claim));
-            if !self.sessions.reassign_lease(number, deadline_ms) {
-                self.sessions.occupy(Slot::Reserved { deadline_ms }, number);
+            let deadline_ms = self.session_ms(now).saturating_add(millis(claim));
+            if !self.sessions.reassign_lease(ticket, deadline_ms) {
+                self.sessions.occupy(Slot::Reserved { deadline_ms }, ticket);
                 spent += 1;
             }
             served += 1;
@@ -170,47 +234,86 @@ impl Room {
         served
     }
 
-    /// The ticket whose turn it is, and whether its visitor was seen in this window. One slot in
-    /// five is for those who were away when their turn came, all of them if nobody else waits.
-    fn next_in_line(&mut self) -> Option<(u64, bool)> {
-        let limit = self.barrier.map_or(u64::MAX, |b| b.from - 1);
-        if self.return_share >= WHOLE
-            && let Some(number) = self.queue.serve_returning()
-        {
-            self.return_share -= WHOLE;
-            self.counters.returns_total += 1;
-            return Some((number, true));
+    /// The ticket whose turn it is, and whether its visitor was seen in this window: first those who
+    /// only stepped out, then of the other lines the one that has had least for its weight.
+    fn next_in_line(&mut self, now: Now) -> Option<(u64, bool)> {
+        let mut tried = 0u32;
+        loop {
+            let waits = |lane: &usize| tried & (1 << lane) == 0 && self.waits_in(*lane, now) > 0;
+            let lanes = (0..self.lines.len()).filter(waits);
+            let key = |lane: &usize| (*lane != usize::from(RETURNERS), self.lines.get(*lane).map_or(0, |l| l.pass));
+            let lane = lanes.min_by_key(key)?;
+            if let Some(found) = self.next_of(lane) {
+                return Some(found);
+            }
+            tried |= 1 << lane;
         }
-        let first = self.queue.first_waiting().filter(|n| *n <= limit);
-        if let Some(number) = first {
-            let seen = self.queue.seen_now(number);
-            self.return_share = (self.return_share + 1).min(WHOLE);
-            return self.queue.serve_next(limit).map(|number| (number, seen));
-        }
-        let number = self.queue.serve_returning()?;
-        self.counters.returns_total += 1;
-        Some((number, true))
+    }
+
+    /// The next of one line. One slot in five is for those who were away when their turn came, all of
+    /// them if nobody else waits.
+    fn next_of(&mut self, lane: usize) -> Option<(u64, bool)> {
+        let lottery = self.is_lottery() && lane != usize::from(RETURNERS);
+        let line = self.lines.get_mut(lane)?;
+        let limit = line.limit(lottery);
+        let returns = line.return_share >= WHOLE || line.queue.first_waiting().is_none_or(|place| place > limit);
+        let (place, seen) = match returns.then(|| line.queue.serve_returning()).flatten() {
+            Some(place) => {
+                line.return_share = line.return_share.saturating_sub(WHOLE);
+                self.figures.returns_total += 1;
+                (place, true)
+            }
+            None => {
+                let seen = line.queue.first_waiting().is_some_and(|place| line.queue.board().seen_now(place));
+                let place = line.queue.serve_next(limit)?;
+                line.return_share = (line.return_share + 1).min(WHOLE);
+                (place, seen)
+            }
+        };
+        // Who was idle does not save up: a line goes on where the others are.
+        self.pass_at = line.pass.max(self.pass_at);
+        line.pass = self.pass_at.saturating_add(STRIDE / u64::from(line.weight.max(1)));
+        let number = line.queue.board().number_at(place);
+        let lane = u8::try_from(lane).ok()?;
+        Some((Ticket::new(lane, number, 0).key(), seen))
     }
 
     fn changes(&mut self, now: Now, clean: bool) -> Changes {
-        let next = self.queue.next();
-        let drawn = next - self.next_at_tick;
-        self.next_at_tick = next;
-        let ready = NUMBERS_MIN.max(drawn.saturating_mul(NUMBERS_PER_TICK));
-        let enough = self.saved.high.saturating_sub(next) >= ready / 2;
-        let high = if enough { self.saved.high } else { next.saturating_add(ready) };
+        let mut lines = Vec::with_capacity(self.lines.len());
+        for line in &mut self.lines {
+            let next = line.queue.board().next();
+            let drawn = next.saturating_sub(std::mem::replace(&mut line.next_at_tick, next));
+            let ready = NUMBERS_MIN.max(drawn.saturating_mul(NUMBERS_PER_TICK));
+            let enough = line.saved.high.saturating_sub(next) >= ready / 2;
+            let high = if enough { line.saved.high } else { next.saturating_add(ready) };
+            lines.push(line.header(if clean { next } else { high }));
+        }
+        let draws = self.lines.iter().zip(0u8..).flat_map(|(line, lane)| line.draw_records(lane)).collect();
         let header = Header {
             seed: self.saved.seed,
-            frontier: self.queue.frontier(),
-            next,
-            high: if clean { next } else { high },
             generation: self.sessions.generation(),
+            stood_still_s: self.stood_still_s(),
             clean,
+            lines,
+            draws,
         };
-        let (at_ms, unix_ms) = (self.ms(now), now.unix_ms);
-        let unix_s =
-            |ms: u64| u32::try_from(unix_ms.saturating_sub(at_ms.saturating_sub(ms)) / 1000).unwrap_or(u32::MAX);
-        let slots = self.sessions.take_dirty(unix_s);
-        Changes { header_changed: header != self.saved, header, slots }
+        let slots = self.take_dirty(now);
+        let invitations = std::mem::take(&mut self.newly_used);
+        Changes { header_changed: header != self.saved, header, slots, invitations }
+    }
+
+    fn take_dirty(&mut self, now: Now) -> Vec<super::record::SlotRecord> {
+        let (now_ms, now_s) = (self.session_ms(now), self.unix_s(self.session_ms(now), now));
+        self.sessions.take_dirty(|started_ms| {
+            let age_s = now_ms.saturating_sub(started_ms) / 1000;
+            now_s.saturating_sub(u32::try_from(age_s).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn take_saved(&mut self, header: &Header) {
+        self.saved.clone_from(header);
+        for (line, saved) in self.lines.iter_mut().zip(&header.lines) {
+            line.saved = *saved;
+        }
     }
 }

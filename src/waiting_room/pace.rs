@@ -1,13 +1,10 @@
-//! How fast visitors come in: the quota that spaces them, and the speed that the estimate uses.
+//! How fast visitors may come in: the quota that spaces them.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use crate::clock::Mono;
 use crate::policy::Quota;
 
-/// Time over which the measured speed forgets, seconds.
-const MEMORY_S: f64 = 30.0;
 const SECOND_NS: u128 = 1_000_000_000;
 
 /// GCRA over the monotonic clock: at most `burst` at once, evenly spaced after that.
@@ -28,11 +25,17 @@ impl Pace {
         pace
     }
 
-    /// Takes over a new quota, and begins anew with it.
-    pub fn requota(&mut self, quota: Quota, now: Mono) {
-        if quota != self.quota {
-            *self = Self::new(quota, now);
-        }
+    /// Goes on with another quota: who is due at half of an interval is due at half of the new one.
+    pub fn retune(&mut self, quota: Quota, now: Mono) {
+        let ahead = self.full_at.saturating_sub(self.scaled(now));
+        let (period, burst) = (self.period(), self.burst());
+        let mut tuned = Self { quota, full_at: 0 };
+        // In intervals, as parts of a million; a longer burst is no debt.
+        let intervals = ahead.saturating_mul(1_000_000) / period;
+        let intervals =
+            intervals.saturating_sub(burst * 1_000_000) + (intervals.min(burst * 1_000_000)) * tuned.burst() / burst;
+        tuned.full_at = tuned.scaled(now) + intervals * tuned.period() / 1_000_000;
+        *self = tuned;
     }
 
     /// How many may come in now.
@@ -66,34 +69,10 @@ impl Pace {
     }
 }
 
-/// Admissions per second, as measured while someone waits.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Speed {
-    per_second: f64,
-    /// Seconds measured, up to [`MEMORY_S`]: the first ones weigh as much as they can bear.
-    measured_s: f64,
-}
-
-impl Speed {
-    /// `admitted` came in during `over`.
-    pub fn observe(&mut self, admitted: u64, over: Duration) {
-        let over = over.as_secs_f64();
-        if over <= 0.0 {
-            return;
-        }
-        self.measured_s = (self.measured_s + over).min(MEMORY_S);
-        let weight = 1.0 - (-over / self.measured_s).exp();
-        self.per_second += (admitted as f64 / over - self.per_second) * weight;
-    }
-
-    /// Admissions per second; none before a few seconds were seen, or if nobody came in.
-    pub fn per_second(&self) -> Option<f64> {
-        (self.measured_s >= 3.0 && self.per_second > 1e-4).then_some(self.per_second)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn quota(count: u32, period: Duration) -> Quota {
@@ -123,12 +102,18 @@ mod tests {
     }
 
     #[test]
-    fn the_speed_follows_what_comes_in() {
-        let mut speed = Speed::default();
-        assert_eq!(speed.per_second(), None);
-        for _ in 0..40 {
-            speed.observe(5, Duration::from_millis(250));
+    fn a_quota_that_changes_each_second_still_lets_in() {
+        let mut pace = Pace::new(quota(6, Duration::from_secs(60)), Mono::ZERO);
+        let mut taken = 0;
+        for tick in 0..6000u64 {
+            let now = Mono::from_nanos(tick * 100_000_000);
+            if tick % 10 == 0 {
+                pace.retune(quota(if tick % 20 == 0 { 6 } else { 7 }, Duration::from_secs(60)), now);
+            }
+            let n = pace.available(now);
+            pace.take(n, now);
+            taken += n;
         }
-        assert!((speed.per_second().unwrap() - 20.0).abs() < 0.5);
+        assert!((62..=65).contains(&taken), "{taken}");
     }
 }

@@ -4,26 +4,28 @@ use std::time::Duration;
 
 /// The shortest time between polls: near the front.
 pub const POLL_MIN: Duration = Duration::from_secs(2);
-/// The longest: far from it.
+/// The longest: far from it, or where nothing will happen soon.
 pub const POLL_MAX: Duration = Duration::from_secs(20);
+/// When one who was given a stub asks for the number.
+pub const POLL_STUB: Duration = Duration::from_secs(1);
 /// Positions within which one polls at [`POLL_MIN`].
 const NEAR: u64 = 20;
+
 /// A place in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// From 1; never more than what this visitor was shown before.
-    pub position: u64,
+    /// From 1; never more than what this visitor was shown before. None: it is still to be drawn.
+    pub position: Option<u64>,
     /// At least and at most, as it looks now; none while that is not known.
     pub wait: Option<(Duration, Duration)>,
     /// When to ask again.
     pub poll_after: Duration,
 }
 
-/// How long it takes to serve so many at so many a second: at least, at most.
-pub fn wait(position: u64, per_second: f64) -> (Duration, Duration) {
-    let seconds = position as f64 / per_second;
-    let span = |factor: f64| Duration::try_from_secs_f64(seconds * factor).unwrap_or(Duration::MAX);
-    (span(0.8), span(1.25).saturating_add(Duration::from_secs(1)))
+/// A wait that is expected to be so long, as a range: at least, at most.
+pub fn range(expected: Duration) -> (Duration, Duration) {
+    let low = expected.mul_f64(0.8);
+    (low, expected.mul_f64(1.25).saturating_add(Duration::from_secs(1)))
 }
 
 /// When to ask again: often near the front, rarely far from it.
@@ -36,4 +38,9 @@ pub fn poll_after(position: u64, wait: Option<(Duration, Duration)>) -> Duration
         None => POLL_MIN + Duration::from_millis((position - NEAR).min(1_000_000) * 20),
     };
     after.clamp(POLL_MIN, POLL_MAX)
+}
+
+/// When one asks again who waits for a moment that is known.
+pub fn poll_before(opens_in: Duration) -> Duration {
+    (opens_in / 4).clamp(POLL_MIN, POLL_MAX)
 }

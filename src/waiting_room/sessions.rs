@@ -7,12 +7,19 @@
 use std::collections::HashMap;
 
 mod entry;
+mod stepped_out;
+mod turn;
 
 use entry::Entry;
 pub use entry::{Slot, Terms};
+use stepped_out::SteppedOut;
+use turn::{Checked, Turn};
 
+use super::Session;
 use super::record::{SlotKind, SlotRecord};
 
+/// Provisional sessions of one client at most: more walk in by their second touch.
+const PROVISIONAL_PER_CLIENT: u16 = 8;
 /// Slots looked at for expiry in one tick: 65,536 take about 0.1 ms.
 const SWEEP_MAX: usize = 65_536;
 
@@ -27,8 +34,36 @@ pub struct Restored {
     pub deadline_ms: u64,
 }
 
-/// A slot that was freed unclaimed, by its ticket.
-pub struct Lapsed(pub u64);
+/// A slot that was freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freed {
+    /// Unclaimed: by its ticket.
+    Lapsed(u64),
+    /// By a visitor who stayed for so long, milliseconds; none: one who never came back with the
+    /// cookie.
+    Left(Option<u64>),
+}
+
+/// What a session's cookie is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognised {
+    /// Inside, by this turn; whether it is a new one, to be told to the browser.
+    Inside { turn: u32, fresh: bool },
+    /// A copy of a cookie that another browser went on with.
+    Copy,
+    /// Not inside any more.
+    No,
+}
+
+/// One slot, as support sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    pub slot: u32,
+    pub state: Slot,
+    pub started_ms: u64,
+    pub seen_ms: u64,
+    pub in_flight: u32,
+}
 
 /// All slots.
 #[derive(Debug, Default)]
@@ -40,6 +75,9 @@ pub struct Sessions {
     pending: Vec<u32>,
     /// Reserved and active slots, by the ticket that they were made for.
     by_ticket: HashMap<u64, u32>,
+    /// Provisional sessions by client.
+    provisional: HashMap<u64, u16>,
+    stepped_out: SteppedOut,
     occupied: u32,
     reserved: u32,
     /// The last generation given.
@@ -87,11 +125,11 @@ impl Sessions {
     /// Takes a slot for a ticket, or as a lease; not given to anyone before [`Self::publish`].
     pub fn occupy(&mut self, slot: Slot, ticket: u64) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry::FREE);
+            self.entries.push(Entry::free());
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         });
         self.generation = self.generation.wrapping_add(1);
-        let entry = Entry { slot, generation: self.generation, ticket, pending: true, ..Entry::FREE };
+        let entry = Entry { slot, generation: self.generation, ticket, pending: true, ..Entry::free() };
         if let Some(to) = self.entries.get_mut(index as usize) {
             *to = entry;
         }
@@ -120,9 +158,21 @@ impl Sessions {
         true
     }
 
-    /// Gives a lease to one who has just come.
-    pub fn take_lease(&mut self, at_ms: u64) -> Option<(u32, u32)> {
+    /// Gives a lease to one who has just come; provisionally if without a cookie, and then to so
+    /// many of one client only.
+    pub fn take_lease(&mut self, at_ms: u64, provisional: Option<u64>) -> Option<(u32, u32)> {
+        if let Some(client) = provisional.filter(|client| *client != 0) {
+            if self.provisional.get(&client).is_some_and(|count| *count >= PROVISIONAL_PER_CLIENT) {
+                return None;
+            }
+        }
         let index = self.leased.pop()?;
+        if let Some(client) = provisional {
+            *self.provisional.entry(client).or_default() += 1;
+            if let Some(entry) = self.entries.get_mut(index as usize) {
+                entry.provisional = Some(client);
+            }
+        }
         self.activate(index, at_ms)
     }
 
@@ -148,7 +198,7 @@ impl Sessions {
                 self.reserved -= 1;
                 self.activate(index, at_ms).map(|(slot, generation)| (slot, generation, true))
             }
-            Slot::Active if !entry.outstayed(at_ms, terms) => Some((index, entry.generation, false)),
+            Slot::Active if !entry.over(at_ms, terms) => Some((index, entry.generation, false)),
             _ => None,
         }
     }
@@ -172,35 +222,98 @@ impl Sessions {
     }
 
     /// Whether this cookie is that of the visitor in the slot, who is then seen.
-    pub fn recognise(&mut self, index: u32, generation: u32, at_ms: u64, terms: Terms) -> bool {
-        let Some(entry) = self.entries.get_mut(index as usize) else { return false };
+    pub fn recognise(&mut self, session: Session, at_ms: u64, terms: Terms) -> Recognised {
+        let Session { slot: index, generation, turn, .. } = session;
+        let Some(entry) = self.entries.get_mut(index as usize) else { return Recognised::No };
         if std::mem::take(&mut entry.orphan) {
             entry.generation = generation;
         }
-        if entry.generation != generation || entry.pending || entry.outstayed(at_ms, terms) {
-            return false;
+        if entry.generation != generation || entry.pending || entry.over(at_ms, terms) {
+            return Recognised::No;
         }
         match entry.slot {
             // Claimed just before a crash, which the disk had not heard of.
             Slot::Reserved { .. } => {
                 self.reserved -= 1;
-                self.activate(index, at_ms).is_some()
+                if self.activate(index, at_ms).is_none() {
+                    return Recognised::No;
+                }
             }
-            Slot::Active => {
-                entry.seen_ms = at_ms;
-                true
-            }
-            Slot::Free | Slot::Leased => false,
+            Slot::Active => {}
+            Slot::Free | Slot::Leased => return Recognised::No,
         }
+        let Some(entry) = self.entries.get_mut(index as usize) else { return Recognised::No };
+        let Checked::Good { offer } = entry.turn.check(turn, at_ms) else { return Recognised::Copy };
+        entry.seen_ms = at_ms;
+        if let Some(client) = entry.provisional.take() {
+            self.forget_provisional(client);
+        }
+        Recognised::Inside { turn: offer.unwrap_or(turn), fresh: offer.is_some() }
     }
 
     /// Whether [`Self::recognise`] would know this cookie.
-    pub fn knows(&self, index: u32, generation: u32, at_ms: u64, terms: Terms) -> bool {
-        self.entry(index).is_some_and(|entry| {
-            (entry.orphan || entry.generation == generation)
-                && !(entry.pending || entry.outstayed(at_ms, terms))
+    pub fn knows(&self, session: Session, at_ms: u64, terms: Terms) -> bool {
+        self.entry(session.slot).is_some_and(|entry| {
+            (entry.orphan || entry.generation == session.generation)
+                && !(entry.pending || entry.over(at_ms, terms))
                 && matches!(entry.slot, Slot::Reserved { .. } | Slot::Active)
+                && entry.turn.knows(session.turn, at_ms)
         })
+    }
+
+    /// Whether this session's time was cut short or is over, whatever its visitor does.
+    pub fn is_over(&self, index: u32, generation: u32, at_ms: u64, terms: Terms) -> bool {
+        self.entry(index).is_none_or(|e| e.generation != generation || e.slot == Slot::Free || e.over(at_ms, terms))
+    }
+
+    /// Whether one whose session is gone may come back without queueing; once.
+    pub fn comes_back(&mut self, generation: u32, at_ms: u64) -> bool {
+        self.stepped_out.take(generation, at_ms)
+    }
+
+    /// This session ends then, or when its last request does.
+    pub fn end(&mut self, index: u32, generation: u32, ends_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(index as usize).filter(|e| e.generation == generation) {
+            entry.ends_ms = entry.ends_ms.min(ends_ms);
+        }
+    }
+
+    /// All who are inside are sent out; says how many.
+    pub fn end_all(&mut self, at_ms: u64) -> u32 {
+        let mut ended = 0;
+        for entry in self.entries.iter_mut().filter(|entry| entry.slot == Slot::Active) {
+            (entry.ends_ms, ended) = (at_ms, ended + 1);
+        }
+        ended
+    }
+
+    /// The slot of a ticket.
+    pub fn seat(&self, ticket: u64) -> Option<Seat> {
+        let slot = *self.by_ticket.get(&ticket)?;
+        let entry = self.entry(slot)?;
+        let Entry { slot: state, started_ms, seen_ms, busy: in_flight, .. } = *entry;
+        Some(Seat { slot, state, started_ms, seen_ms, in_flight })
+    }
+
+    /// Takes the slot of a ticket away: at once, or when its visitor's last request ends.
+    pub fn evict(&mut self, ticket: u64, at_ms: u64) -> bool {
+        let Some(index) = self.by_ticket.get(&ticket).copied() else { return false };
+        match self.entries.get_mut(index as usize) {
+            Some(entry) if entry.slot == Slot::Active => entry.ends_ms = at_ms,
+            Some(Entry { slot: Slot::Reserved { deadline_ms }, .. }) => *deadline_ms = at_ms,
+            _ => return false,
+        }
+        true
+    }
+
+    /// The turn that a slot's cookie bears.
+    pub fn turn(&self, index: u32) -> u32 {
+        self.entry(index).map_or(0, |e| e.turn.current())
+    }
+
+    /// Requests in flight of one visitor.
+    pub fn in_flight(&self, index: u32) -> u32 {
+        self.entry(index).map_or(0, |e| e.busy)
     }
 
     /// A request of this visitor goes to the origin.
@@ -223,9 +336,9 @@ impl Sessions {
         self.entry(index).map_or(0, |e| e.started_ms)
     }
 
-    /// Frees what has expired, a bounded number of slots a tick; `lapsed` hears of those who never
-    /// came.
-    pub fn sweep(&mut self, at_ms: u64, terms: Terms, mut lapsed: impl FnMut(Lapsed)) {
+    /// Frees what has expired, a bounded number of slots a tick, and says what.
+    pub fn sweep(&mut self, at_ms: u64, terms: Terms, mut freed: impl FnMut(Freed)) {
+        self.stepped_out.expire(at_ms);
         let len = self.entries.len();
         for _ in 0..len.min(SWEEP_MAX) {
             self.sweep_at = if self.sweep_at + 1 < len { self.sweep_at + 1 } else { 0 };
@@ -235,10 +348,16 @@ impl Sessions {
                 Slot::Reserved { deadline_ms } if !entry.pending && at_ms >= deadline_ms => {
                     self.reserved -= 1;
                     self.free_slot(index);
-                    lapsed(Lapsed(entry.ticket));
+                    freed(Freed::Lapsed(entry.ticket));
                 }
-                Slot::Active if entry.busy == 0 && (entry.idle(at_ms, terms) || entry.outstayed(at_ms, terms)) => {
+                Slot::Active if entry.busy == 0 && (entry.idle(at_ms, terms) || entry.over(at_ms, terms)) => {
+                    if entry.provisional.is_none() && !entry.over(at_ms, terms) && !terms.back.is_zero() {
+                        let until = at_ms.saturating_add(u64::try_from(terms.back.as_millis()).unwrap_or(u64::MAX));
+                        self.stepped_out.remember(entry.generation, until);
+                    }
                     self.free_slot(index);
+                    let stayed_ms = at_ms.saturating_sub(entry.started_ms);
+                    freed(Freed::Left(entry.provisional.is_none().then_some(stayed_ms)));
                 }
                 _ => {}
             }
@@ -306,8 +425,8 @@ impl Sessions {
             return;
         }
         self.generation = self.generation.max(record.generation);
-        let mut entry = Entry { generation: record.generation, ticket: record.ticket, ..Entry::FREE };
-        (entry.seen_ms, entry.started_ms) = (at.seen_ms, at.started_ms);
+        let mut entry = Entry { generation: record.generation, ticket: record.ticket, ..Entry::free() };
+        (entry.seen_ms, entry.started_ms, entry.turn) = (at.seen_ms, at.started_ms, Turn::unknown(at.seen_ms));
         match record.kind {
             SlotKind::Free => return self.push_free(),
             SlotKind::Active => entry.slot = Slot::Active,
@@ -332,12 +451,13 @@ impl Sessions {
 
     fn push_free(&mut self) {
         self.free.push(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
-        self.entries.push(Entry::FREE);
+        self.entries.push(Entry::free());
     }
 
     fn activate(&mut self, index: u32, at_ms: u64) -> Option<(u32, u32)> {
         let entry = self.entries.get_mut(index as usize)?;
         (entry.slot, entry.started_ms, entry.seen_ms) = (Slot::Active, at_ms, at_ms);
+        entry.turn = Turn::new(at_ms);
         let generation = entry.generation;
         self.touch_disk(index);
         Some((index, generation))
@@ -348,10 +468,23 @@ impl Sessions {
         if self.by_ticket.get(&entry.ticket) == Some(&index) {
             self.by_ticket.remove(&entry.ticket);
         }
-        (entry.slot, entry.ticket, entry.orphan) = (Slot::Free, 0, false);
+        (entry.slot, entry.ticket, entry.orphan, entry.ends_ms) = (Slot::Free, 0, false, u64::MAX);
+        let provisional = entry.provisional.take();
         self.occupied -= 1;
         self.free.push(index);
         self.touch_disk(index);
+        if let Some(client) = provisional {
+            self.forget_provisional(client);
+        }
+    }
+
+    fn forget_provisional(&mut self, client: u64) {
+        if let Some(count) = self.provisional.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.provisional.remove(&client);
+            }
+        }
     }
 
     fn touch_disk(&mut self, index: u32) {

@@ -1,6 +1,7 @@
 //! Random crowds against what must always hold.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 
@@ -23,6 +24,14 @@ enum Step {
     /// Nobody polls for a while, seconds: idle sessions end, tickets become absent.
     Lull(u8),
     Capacity(u32),
+    /// Another `admit`, visitors a minute; 0: as places come free.
+    Rate(u16),
+    /// The wall clock jumps, seconds; nothing but opening hours goes by it.
+    Clock(i32),
+    /// The origin, or a route, ends a visitor's session.
+    EndSession(usize),
+    /// An operator turns everyone in line out.
+    TurnOut,
     /// Kill −9 and restart.
     Crash,
     /// Kill −9 in the middle of a tick's write.
@@ -39,6 +48,10 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (100u16..2000).prop_map(Step::Pass),
         1 => (30u8..200).prop_map(Step::Lull),
         1 => (1u32..8).prop_map(Step::Capacity),
+        1 => (0u16..600).prop_map(Step::Rate),
+        1 => (-100_000..100_000i32).prop_map(Step::Clock),
+        2 => any::<usize>().prop_map(Step::EndSession),
+        1 => Just(Step::TurnOut),
         1 => Just(Step::Crash),
         1 => Just(Step::CrashWriting),
         1 => any::<bool>().prop_map(Step::DiskFails),
@@ -51,8 +64,10 @@ struct Visitor {
     /// Polls in each step since it came.
     steady: bool,
     best: u64,
-    /// The number of the ticket it had last.
+    /// The number of the ticket it had last, and its lane.
     number: Option<u64>,
+    /// It was turned out, or kept a slot when all others were: what it has may be gone.
+    turned_out: bool,
 }
 
 struct World {
@@ -75,9 +90,10 @@ impl World {
         policy.session_idle = Duration::from_secs(40);
         policy.session_max = Duration::from_secs(120);
         policy.claim = Duration::from_secs(30);
+        policy.session_return = Duration::from_secs(60);
         let now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_790_000_000_000 };
         let mut world = Self {
-            room: Room::new(policy.clone(), 7, now),
+            room: Room::new(policy.clone(), [7; 32], now),
             policy,
             disk: Disk::default(),
             disk_fails: false,
@@ -118,6 +134,26 @@ impl World {
                 self.room.configure(&self.policy, self.now);
                 self.allowed = self.allowed.max(capacity);
             }
+            Step::Rate(per_minute) => {
+                self.policy.admit = NonZeroU32::new(per_minute.into()).map_or(policy::Admit::AsPlacesComeFree, |count| {
+                    policy::Admit::Quota(policy::Quota { count, period: Duration::from_secs(60) })
+                });
+                self.room.configure(&self.policy, self.now);
+            }
+            Step::Clock(seconds) => {
+                self.now.unix_ms = self.now.unix_ms.saturating_add_signed(i64::from(seconds) * 1000);
+            }
+            Step::EndSession(who) => {
+                if let Some(session) = self.crowd.get(who % any).and_then(|v| v.carries.session) {
+                    self.room.end_session(session, Duration::ZERO, self.now);
+                }
+            }
+            Step::TurnOut => {
+                self.room.evict_queue(self.now);
+                for visitor in self.crowd.iter_mut().filter(|visitor| visitor.carries.ticket.is_some()) {
+                    (visitor.turned_out, visitor.steady) = (true, false);
+                }
+            }
             Step::Crash => self.crash(),
             Step::CrashWriting => {
                 let changes = self.room.tick(self.now);
@@ -131,9 +167,13 @@ impl World {
 
     fn arrive(&mut self) {
         let carries = Presented::default();
-        self.crowd.push(Visitor { carries, steady: true, best: u64::MAX, number: None });
+        self.crowd.push(Visitor { carries, steady: true, best: u64::MAX, number: None, turned_out: false });
         let who = self.crowd.len() - 1;
+        // The first touch may bring no more than a stub.
         self.ask(who, false);
+        if self.crowd[who].carries.stub.is_some() {
+            self.ask(who, false);
+        }
         // Turned away for a moment: not part of the line.
         let visitor = &mut self.crowd[who];
         visitor.steady = visitor.carries != Presented::default();
@@ -183,37 +223,45 @@ impl World {
             self.at_origin.push((who, session));
         }
         match visit {
-            Visit::Queued { ticket, place } => {
-                if visitor.number != Some(ticket.number) {
-                    assert!(self.numbers.insert(ticket.number), "number {} was given twice", ticket.number);
-                    assert!(before.ticket.is_none() || before.session.is_some(), "{who} lost its place: {before:?}");
+            Visit::Queued { ticket, place, .. } => {
+                let position = place.position.unwrap();
+                if visitor.number != Some(ticket.key()) {
+                    assert!(self.numbers.insert(ticket.key()), "{ticket:?} was given twice");
+                    let had = before.ticket.is_some() && before.session.is_none() && !visitor.turned_out;
+                    assert!(!had, "{who} lost its place: {before:?}");
+                    visitor.turned_out = false;
                     // A session that ended: back in line, with a new number.
-                    (visitor.number, visitor.best) = (Some(ticket.number), u64::MAX);
+                    (visitor.number, visitor.best) = (Some(ticket.key()), u64::MAX);
                 }
-                assert!(place.position >= 1 && place.position <= visitor.best, "the position rose");
+                assert!(position >= 1 && position <= visitor.best, "the position rose");
                 assert!(place.poll_after >= POLL_MIN && place.poll_after <= POLL_MAX);
-                visitor.best = place.position;
+                visitor.best = position;
             }
             Visit::Inside { .. } => {
                 if let Some(ticket) = before.ticket {
-                    self.check_order(who, ticket.number);
+                    self.check_order(who, ticket);
                 }
             }
-            Visit::Held => panic!("nobody is held here"),
+            Visit::Stub { .. } => {
+                assert!(before.ticket.is_none() || visitor.turned_out, "{who} lost its place");
+                visitor.carries = Presented { stub: visitor.carries.stub, ..Presented::default() };
+            }
+            Visit::Pass | Visit::Held | Visit::Crowded | Visit::Shut { .. } => panic!("not here: {visit:?}"),
             Visit::Full { .. } => {
-                assert!(before.ticket.is_none(), "{who} lost its place to a full queue");
+                assert!(before.ticket.is_none() || visitor.turned_out, "{who} lost its place to a full queue");
             }
         }
     }
 
     /// Whoever polled all the time and came before `number` has a slot too.
-    fn check_order(&self, who: usize, number: u64) {
+    fn check_order(&self, who: usize, served: Ticket) {
         if !self.crowd[who].steady {
             return;
         }
         for other in self.crowd.iter().filter(|v| v.steady) {
-            let Some(ticket) = other.carries.ticket.filter(|t| t.number < number) else { continue };
-            assert!(self.room.sessions.has_ticket(ticket.number), "{number} overtook {}", ticket.number);
+            let earlier = |t: &Ticket| t.lane == served.lane && t.number < served.number;
+            let Some(ticket) = other.carries.ticket.filter(earlier) else { continue };
+            assert!(self.room.sessions.has_ticket(ticket.key()), "{served:?} overtook {ticket:?}");
         }
     }
 

@@ -5,27 +5,46 @@ use std::num::{NonZeroU32, NonZeroU64};
 use super::*;
 use crate::policy::Quota;
 
+mod attacks;
+mod events;
+mod operating;
 mod recovery;
+mod scale;
 
-pub(super) fn policy(capacity: u32) -> policy::WaitingRoom {
+pub(crate) fn policy(capacity: u32) -> policy::WaitingRoom {
+    let many = NonZeroU32::new(1_000_000).unwrap();
     policy::WaitingRoom {
         name: "launch".into(),
         capacity: NonZeroU32::new(capacity).unwrap(),
-        admit: None,
+        admit: policy::Admit::AsPlacesComeFree,
+        order: policy::Order::Fifo,
+        opens_unix_ms: None,
+        gather: Duration::from_secs(1800),
+        closes_unix_ms: None,
+        outside: policy::Outside::Pass,
         session_idle: Duration::from_secs(600),
         session_max: Duration::from_secs(3600),
+        session_return: Duration::ZERO,
         claim: Duration::from_secs(180),
         place_hold: Duration::from_secs(3 * 3600),
         max_queue: NonZeroU64::new(100_000).unwrap(),
+        places_per_client: policy::PlacesPerClient { ipv4: many, ipv6_64: many },
+        bypass: Vec::new(),
+        cookie_domain: None,
+        lanes: Vec::new(),
+        page: None,
+        commands: policy::Commands::ALL,
+        on_store_failure: policy::OnStoreFailure::Hold,
+        dry_run: false,
     }
 }
 
-fn per_minute(count: u32) -> Option<Quota> {
-    Some(Quota { count: NonZeroU32::new(count).unwrap(), period: Duration::from_secs(60) })
+fn per_minute(count: u32) -> policy::Admit {
+    policy::Admit::Quota(Quota { count: NonZeroU32::new(count).unwrap(), period: Duration::from_secs(60) })
 }
 
 /// A room with its disk and its clock.
-struct Bench {
+pub(super) struct Bench {
     room: Room,
     policy: policy::WaitingRoom,
     disk: Disk,
@@ -37,27 +56,33 @@ struct Bench {
 pub(super) struct Disk {
     header: record::Header,
     slots: std::collections::BTreeMap<u32, record::SlotRecord>,
+    invitations: Vec<u64>,
 }
 
 impl Disk {
     pub(super) fn write(&mut self, changes: &Changes) {
-        self.header = changes.header;
+        self.header = changes.header.clone();
         self.write_slots(changes);
     }
 
     pub(super) fn write_slots(&mut self, changes: &Changes) {
         self.slots.extend(changes.slots.iter().map(|s| (s.slot, *s)));
+        self.invitations.extend(&changes.invitations);
     }
 
     pub(super) fn record(&self) -> Record {
-        Record { header: self.header, slots: self.slots.values().copied().collect() }
+        Record {
+            header: self.header.clone(),
+            slots: self.slots.values().copied().collect(),
+            invitations: self.invitations.clone(),
+        }
     }
 }
 
 impl Bench {
     fn new(policy: policy::WaitingRoom) -> Self {
         let now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_790_000_000_000 };
-        let mut bench = Self { room: Room::new(policy.clone(), 7, now), policy, disk: Disk::default(), now };
+        let mut bench = Self { room: Room::new(policy.clone(), [7; 32], now), policy, disk: Disk::default(), now };
         bench.tick();
         bench
     }
@@ -90,8 +115,14 @@ impl Bench {
     }
 
     fn arrive(&mut self) -> Presented {
-        let mut who = Presented::default();
-        self.visit(&mut who);
+        self.arrive_as(Presented::default())
+    }
+
+    /// Twice, if the first touch brings only a stub.
+    fn arrive_as(&mut self, mut who: Presented) -> Presented {
+        if let Visit::Stub { .. } = self.visit(&mut who) {
+            self.visit(&mut who);
+        }
         who
     }
 
@@ -113,21 +144,25 @@ impl Bench {
 pub(super) fn keep(who: &mut Presented, visit: Visit) -> Option<Session> {
     match visit {
         Visit::Inside { session, .. } => {
-            *who = Presented { session: Some(session), ticket: None };
+            *who = Presented { session: Some(session), client: who.client, ..Presented::default() };
             Some(session)
         }
         Visit::Queued { ticket, .. } => {
-            who.ticket = Some(ticket);
+            *who = Presented { ticket: Some(ticket), client: who.client, ..Presented::default() };
             None
         }
-        Visit::Held | Visit::Full { .. } => None,
+        Visit::Stub { stub, .. } => {
+            who.stub = Some(stub);
+            None
+        }
+        Visit::Pass | Visit::Held | Visit::Crowded | Visit::Shut { .. } | Visit::Full { .. } => None,
     }
 }
 
 fn position(visit: Visit) -> u64 {
     match visit {
-        Visit::Queued { place, .. } => place.position,
-        other => panic!("not queued: {other:?}"),
+        Visit::Queued { place: Place { position: Some(position), .. }, .. } => position,
+        other => panic!("no position: {other:?}"),
     }
 }
 
@@ -136,8 +171,8 @@ fn the_first_ones_walk_in_and_the_rest_wait_in_order() {
     let mut b = Bench::new(policy(2));
     b.fill(2);
     for expected in 1..=3 {
-        let visit = b.visit(&mut Presented::default());
-        assert_eq!(position(visit), expected);
+        let who = b.arrive();
+        assert_eq!(position(b.room.poll(who, b.now)), expected);
     }
     assert_eq!((b.room.counters().inside, b.room.counters().waiting), (2, 3));
     b.tick();
@@ -187,8 +222,8 @@ fn a_visitor_with_a_request_in_flight_keeps_the_slot_whatever_the_time() {
         b.pass(20);
         assert_eq!(position(b.visit(&mut next)), 1);
     }
-    let stale = Presented { session: Some(session), ticket: None };
-    assert!(matches!(b.room.visit(stale, b.now), Visit::Queued { .. }), "max is over for new requests");
+    let stale = Presented { session: Some(session), ..Presented::default() };
+    assert!(matches!(b.room.visit(stale, b.now), Visit::Stub { .. }), "max is over for new requests");
     b.room.leave(session.slot, session.generation, b.now);
     b.pass(1);
     assert!(matches!(b.visit(&mut next), Visit::Inside { .. }));
@@ -202,7 +237,7 @@ fn an_old_cookie_never_opens_a_slot_again() {
     let new = b.arrive();
     assert!(new.session.is_some());
     assert_ne!(old.session, new.session);
-    assert!(matches!(b.room.visit(old, b.now), Visit::Queued { .. }));
+    assert!(matches!(b.room.visit(old, b.now), Visit::Stub { .. }));
 }
 
 #[test]
@@ -275,8 +310,8 @@ fn the_estimate_follows_the_line() {
     b.pass(20);
     let Visit::Queued { place, .. } = b.visit(&mut line[199]) else { panic!() };
     let (low, high) = place.wait.unwrap();
-    let truth = Duration::from_secs(place.position);
-    assert!(low <= truth && truth <= high && high < truth * 2, "{low:?} {high:?} at {}", place.position);
+    let truth = Duration::from_secs(place.position.unwrap());
+    assert!(low <= truth && truth <= high && high < truth * 2, "{low:?} {high:?} at {truth:?}");
     assert!(place.poll_after > POLL_MIN && place.poll_after <= POLL_MAX);
 }
 
@@ -288,7 +323,9 @@ fn a_full_queue_says_when_to_come_back() {
     b.fill(1);
     b.arrive();
     b.arrive();
-    let Visit::Full { retry_after } = b.visit(&mut Presented::default()) else { panic!() };
+    let mut third = Presented::default();
+    b.visit(&mut third);
+    let Visit::Full { retry_after, why: Full::Queue } = b.visit(&mut third) else { panic!() };
     assert!(retry_after >= Duration::from_secs(30));
 }
 
@@ -296,12 +333,14 @@ fn a_full_queue_says_when_to_come_back() {
 fn numbers_are_given_only_as_far_as_the_disk_knows() {
     let mut b = Bench::new(policy(1));
     b.fill(1);
-    let visits: Vec<_> = (0..5000).map(|_| b.room.poll(Presented::default(), b.now)).collect();
+    let mut one = Presented::default();
+    b.visit(&mut one);
+    let visits: Vec<_> = (0..5000).map(|_| b.room.poll(one, b.now)).collect();
     let queued = visits.iter().filter(|v| matches!(v, Visit::Queued { .. })).count();
     assert!((4000..5000).contains(&queued), "{queued}");
-    assert_eq!(visits.last(), Some(&Visit::Full { retry_after: Duration::from_secs(1) }));
+    assert_eq!(visits.last(), Some(&Visit::Full { retry_after: Duration::from_secs(1), why: Full::Moment }));
     b.tick();
-    assert!(matches!(b.room.poll(Presented::default(), b.now), Visit::Queued { .. }));
+    assert!(matches!(b.room.poll(one, b.now), Visit::Queued { .. }));
 }
 
 #[test]
@@ -312,8 +351,10 @@ fn held_everyone_keeps_place_and_session() {
     b.room.set_paused(true);
     assert_eq!(b.room.hold_place(inside, b.now), Visit::Held);
     assert_eq!(position(b.room.hold_place(waiting, b.now)), 1);
-    let Visit::Queued { place, .. } = b.room.hold_place(Presented::default(), b.now) else { panic!() };
-    assert_eq!((place.position, place.wait), (2, None));
+    let Visit::Stub { stub, .. } = b.room.hold_place(Presented::default(), b.now) else { panic!() };
+    let new = Presented { stub: Some(stub), ..Presented::default() };
+    let Visit::Queued { place, waits: Waits::Paused, .. } = b.room.hold_place(new, b.now) else { panic!() };
+    assert_eq!((place.position, place.wait), (Some(2), None));
     b.pass(1);
     assert_eq!(b.room.counters().limit, Limit::Pause);
     b.room.set_paused(false);

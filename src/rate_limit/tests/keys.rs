@@ -48,7 +48,8 @@ fn clients_are_counted_by_address_or_by_network() {
 fn a_visitor_is_its_session_else_its_address() {
     let (a, b) = (view("192.0.2.1", "/", &[]), view("192.0.2.2", "/", &[]));
     let of = |view, slot: Option<u32>| {
-        let session = slot.map(|slot| (RoomId::new("launch", 1), Session { slot, generation: 1, started_unix_s: 9 }));
+        let session = slot
+            .map(|slot| (RoomId::new("launch", &[1; 32]), Session { slot, generation: 1, started_unix_s: 9, turn: 0 }));
         Key::of(&[RateKey::Visitor], 0, &Request { view, session }, SEED)
     };
     assert_ne!(of(&a, Some(1)), of(&a, Some(2)), "two behind one address");

@@ -13,7 +13,7 @@ use crate::pipeline::view::{Field, View};
 use crate::pipeline::{Outcome, decide};
 use crate::simulation::figures::is_refusal;
 use crate::simulation::journey::{item, view};
-use crate::waiting_room::{LIVENESS_WINDOW, POLL_MAX, Place, Presented, Session, Ticket, Visit};
+use crate::waiting_room::{LIVENESS_WINDOW, POLL_MAX, Place, Presented, Session, Stub, Ticket, Visit};
 
 /// How often one deep in a queue is heard of at least: once in each liveness window, or the room
 /// would take its holder for absent.
@@ -23,10 +23,11 @@ const HELD_POLL: Duration = Duration::from_secs(20);
 /// The greedy client's address.
 const GREEDY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 
-/// What one carries for a room: 24 bytes, because there may be ten million.
+/// What one carries for a room: 32 bytes, because there may be ten million.
 #[derive(Clone, Copy, Debug)]
 enum Carried {
     Nothing,
+    Stub(Stub),
     Ticket(Ticket),
     Session(Session),
 }
@@ -62,19 +63,23 @@ impl Day {
     pub(super) fn act(&mut self, number: u32) {
         let Some(visitor) = self.visitors.get(number as usize).copied() else { return };
         match visitor.carried {
-            Carried::Ticket(ticket) => self.ask_place(number, visitor, ticket),
+            Carried::Stub(stub) => {
+                self.ask_place(number, visitor, Presented { stub: Some(stub), ..Presented::default() })
+            }
+            Carried::Ticket(ticket) => {
+                self.ask_place(number, visitor, Presented { ticket: Some(ticket), ..Presented::default() });
+            }
             Carried::Nothing | Carried::Session(_) => self.ask(number),
         }
     }
 
-    fn ask_place(&mut self, number: u32, visitor: Visitor, ticket: Ticket) {
+    fn ask_place(&mut self, number: u32, visitor: Visitor, presented: Presented) {
         if self.ms() >= visitor.leaves_ms {
             self.current.left_queue += 1;
             return self.leave();
         }
         let Some(room) = self.site.rooms().get(usize::from(visitor.room)) else { return };
         let held = self.held.get(usize::from(visitor.room)).copied().unwrap_or_default();
-        let presented = Presented { session: None, ticket: Some(ticket) };
         match room.place(presented, held, self.now) {
             Visit::Inside { session, .. } => {
                 let waited = Duration::from_millis(u64::from(self.ms().saturating_sub(visitor.queued_ms)));
@@ -82,12 +87,19 @@ impl Day {
                 self.carry(number, Carried::Session(session));
                 self.ask(number);
             }
-            Visit::Queued { ticket, place } => {
+            Visit::Queued { ticket, place, .. } => {
                 self.carry(number, Carried::Ticket(ticket));
                 self.poll_after(number, next_poll(place));
             }
-            Visit::Held => self.poll_after(number, HELD_POLL),
-            Visit::Full { retry_after } => self.refused(number, Some(retry_after)),
+            Visit::Pass => self.ask(number),
+            Visit::Held | Visit::Crowded => self.poll_after(number, HELD_POLL),
+            Visit::Stub { stub, poll_after, .. } => {
+                self.carry(number, Carried::Stub(stub));
+                self.poll_after(number, poll_after);
+            }
+            Visit::Shut { retry_after, .. } | Visit::Full { retry_after, .. } => {
+                self.refused(number, Some(retry_after));
+            }
         }
     }
 
@@ -213,11 +225,13 @@ impl Day {
         let Some(id) = passage.route().waiting_room else { return };
         let room = self.site.room(id).clone();
         let value = answer.fields.iter().find(|(name, _)| *name == "set-cookie").map(|(_, v)| cookie_value(v));
-        let ticket = value.and_then(|v| Ticket::parse(v.as_bytes(), &self.keys, room.id()));
+        let ticket = value.and_then(|v| Ticket::parse(v.as_bytes(), &self.keys, room.id())).map(Carried::Ticket);
+        let stub = || Stub::parse(value?.as_bytes(), &self.keys, room.id()).map(Carried::Stub);
+        let carried = ticket.or_else(stub);
         let (now, patience) = (self.ms(), self.patience.draw(&mut self.random));
         let Some(visitor) = self.visitors.get_mut(number as usize) else { return };
-        if let Some(ticket) = ticket {
-            visitor.carried = Carried::Ticket(ticket);
+        if let Some(carried) = carried {
+            visitor.carried = carried;
             visitor.room = u8::try_from(id.0).unwrap_or(u8::MAX);
             visitor.queued_ms = now;
             visitor.leaves_ms = now.saturating_add(u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));

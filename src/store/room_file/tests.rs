@@ -7,8 +7,26 @@ fn slot(slot: u32, kind: SlotKind) -> SlotRecord {
 }
 
 fn changes(frontier: u64, slots: Vec<SlotRecord>) -> Changes {
-    let header = Header { seed: 5, frontier, next: frontier + 10, high: frontier + 4106, generation: 99, clean: false };
-    Changes { header, slots, header_changed: true }
+    let line = LineHeader {
+        frontier,
+        next: frontier + 10,
+        high: frontier + 4106,
+        void: 1,
+        opened_for: 1_790_000_000_000,
+        undrawn: 3,
+        drawn: 1,
+        tag: LaneTag(0),
+    };
+    let draw = DrawRecord { lane: 2, nth: 7, first: 1, count: 2 };
+    let header = Header {
+        seed: [5; 32],
+        generation: 99,
+        stood_still_s: 17,
+        clean: false,
+        lines: vec![line, LineHeader { tag: LaneTag(9), ..line }],
+        draws: vec![draw],
+    };
+    Changes { header, slots, invitations: vec![frontier], header_changed: true }
 }
 
 fn reopened(dir: &Path) -> Record {
@@ -31,6 +49,7 @@ fn what_was_written_is_read_again() {
     let path = written(dir.path());
     let record = reopened(dir.path());
     assert_eq!(record.header, changes(3, Vec::new()).header);
+    assert_eq!(record.invitations, [1, 2, 3]);
     assert_eq!(record.slots, [slot(0, SlotKind::Free), slot(1, SlotKind::Active), slot(3, SlotKind::Leased)]);
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
 }
@@ -41,14 +60,14 @@ fn a_torn_header_leaves_the_one_before() {
     let path = written(dir.path());
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(b"torn", HEADER_SPACE + 30).unwrap();
-    assert_eq!(reopened(dir.path()).header.frontier, 2);
+    assert_eq!(reopened(dir.path()).header.lines[0].frontier, 2);
     // And the next write does not touch the one that is whole.
     let (mut room, _) = RoomFile::open(dir.path(), "launch").unwrap();
     room.write(&changes(9, Vec::new())).unwrap();
     drop(room);
-    assert_eq!(reopened(dir.path()).header.frontier, 9);
+    assert_eq!(reopened(dir.path()).header.lines[0].frontier, 9);
     file.write_all_at(b"torn", HEADER_SPACE + 30).unwrap();
-    assert_eq!(reopened(dir.path()).header.frontier, 2);
+    assert_eq!(reopened(dir.path()).header.lines[0].frontier, 2);
 }
 
 #[test]
@@ -67,6 +86,28 @@ fn slots_cut_off_count_as_taken() {
     OpenOptions::new().write(true).open(&path).unwrap().set_len(SLOTS_AT + 40).unwrap();
     let kinds: Vec<_> = reopened(dir.path()).slots.iter().map(|s| s.kind).collect();
     assert_eq!(kinds, [SlotKind::Free, SlotKind::Damaged, SlotKind::Damaged, SlotKind::Damaged]);
+}
+
+#[test]
+fn a_torn_invitation_is_none_and_hides_none_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = written(dir.path()).with_extension("invitations");
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(21).unwrap();
+    assert_eq!(reopened(dir.path()).invitations, [1, 2]);
+    let (mut room, _) = RoomFile::open(dir.path(), "launch").unwrap();
+    room.write(&changes(9, Vec::new())).unwrap();
+    drop(room);
+    assert_eq!(reopened(dir.path()).invitations, [1, 2, 9]);
+}
+
+#[test]
+fn a_file_of_the_first_version_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut old = vec![0u8; 64];
+    old[..6].copy_from_slice(b"SWRM\x01\0");
+    fs::write(dir.path().join("room-launch.state"), old).unwrap();
+    let error = RoomFile::open(dir.path(), "launch").unwrap_err().to_string();
+    assert!(error.contains("another version"), "{error}");
 }
 
 #[test]
@@ -124,23 +165,14 @@ fn a_disk_that_takes_nothing_is_an_error_and_what_was_there_stays() {
     let error = room.write(&changes(9, vec![slot(1, SlotKind::Free)])).unwrap_err().to_string();
     assert!(error.contains("room-launch.state"), "{error}");
     drop(room);
-    assert_eq!(reopened(dir.path()).header.frontier, 3);
+    assert_eq!(reopened(dir.path()).header.lines[0].frontier, 3);
 }
 
 #[test]
 fn a_room_killed_at_any_moment_goes_on_from_its_file() {
     use crate::clock::{Mono, Now};
     use crate::waiting_room::{Presented, Room, Visit};
-    let policy = crate::policy::WaitingRoom {
-        name: "launch".into(),
-        capacity: 1.try_into().unwrap(),
-        admit: None,
-        session_idle: std::time::Duration::from_secs(60),
-        session_max: std::time::Duration::from_secs(600),
-        claim: std::time::Duration::from_secs(60),
-        place_hold: std::time::Duration::from_secs(600),
-        max_queue: 100.try_into().unwrap(),
-    };
+    let policy = crate::waiting_room::for_tests(1);
     let now = Now { mono: Mono::ZERO, unix_ms: 1_790_000_000_000 };
     let dir = tempfile::tempdir().unwrap();
     let tick = |room: &mut Room, file: &mut RoomFile| {
@@ -149,17 +181,19 @@ fn a_room_killed_at_any_moment_goes_on_from_its_file() {
         room.commit(&changes);
     };
     let (mut file, _) = RoomFile::open(dir.path(), "launch").unwrap();
-    let mut room = Room::new(policy.clone(), 7, now);
+    let mut room = Room::new(policy.clone(), [7; 32], now);
     tick(&mut room, &mut file);
     let Visit::Inside { session, .. } = room.visit(Presented::default(), now) else { panic!("inside") };
-    let Visit::Queued { ticket, .. } = room.visit(Presented::default(), now) else { panic!("in line") };
+    let Visit::Stub { stub, .. } = room.visit(Presented::default(), now) else { panic!("a stub first") };
+    let second = Presented { stub: Some(stub), ..Presented::default() };
+    let Visit::Queued { ticket, .. } = room.visit(second, now) else { panic!("in line") };
     drop((room, file));
     let (mut file, record) = RoomFile::open(dir.path(), "launch").unwrap();
     let mut room = Room::restore(policy, &record.unwrap(), now);
     tick(&mut room, &mut file);
-    let guest = Presented { session: Some(session), ticket: None };
+    let guest = Presented { session: Some(session), ..Presented::default() };
     assert_eq!(room.visit(guest, now), Visit::Inside { session, fresh: false });
-    let waiting = Presented { session: None, ticket: Some(ticket) };
-    let Visit::Queued { ticket: same, place } = room.visit(waiting, now) else { panic!("still in line") };
-    assert_eq!((same.number, place.position), (ticket.number, 1));
+    let waiting = Presented { ticket: Some(ticket), ..Presented::default() };
+    let Visit::Queued { ticket: same, place, .. } = room.visit(waiting, now) else { panic!("still in line") };
+    assert_eq!((same.number, place.position), (ticket.number, Some(1)));
 }

@@ -1,4 +1,9 @@
 //! 65,536 tickets: three bits each, and a count for every 512.
+//!
+//! All of it is atomic, and read and marked by polls without a lock. Each word stands alone, so
+//! relaxed order is enough.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Words that one prefix count stands for.
 pub const WORDS_PER_BLOCK: usize = 8;
@@ -13,30 +18,44 @@ pub const CHUNK: u64 = WORDS as u64 * 64;
 pub struct Chunk {
     pub words: [Word; WORDS],
     /// Waiting tickets in all blocks before this one, when they were last counted.
-    pub prefix: [u64; BLOCKS],
+    pub prefix: [AtomicU64; BLOCKS],
     /// Live tickets of this chunk, on either side of the frontier.
-    pub live: u32,
-    /// When the frontier left this chunk behind, milliseconds.
-    pub passed_at: Option<u64>,
+    pub live: AtomicU32,
+    /// When the frontier left this chunk behind, milliseconds; 0: it has not.
+    pub passed_at: AtomicU64,
 }
 
 impl Chunk {
-    pub const EMPTY: Self = Self { words: [Word::EMPTY; WORDS], prefix: [0; BLOCKS], live: 0, passed_at: None };
+    pub fn new() -> Self {
+        Self {
+            words: [const { Word::EMPTY }; WORDS],
+            prefix: [const { AtomicU64::new(0) }; BLOCKS],
+            live: AtomicU32::new(0),
+            passed_at: AtomicU64::new(0),
+        }
+    }
 }
 
 /// The bits of 64 tickets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Word {
-    pub seen_now: u64,
-    pub seen_prev: u64,
-    pub done: u64,
+    /// Seen in this liveness window and in the one before; which is which, the queue's parity says.
+    pub seen: [AtomicU64; 2],
+    pub done: AtomicU64,
 }
 
 impl Word {
-    const EMPTY: Self = Self { seen_now: 0, seen_prev: 0, done: 0 };
+    const EMPTY: Self = Self { seen: [const { AtomicU64::new(0) }; 2], done: AtomicU64::new(0) };
 
-    pub const fn live(self) -> u64 {
-        (self.seen_now | self.seen_prev) & !self.done
+    pub fn live(&self) -> u64 {
+        let [a, b] = &self.seen;
+        (a.load(Relaxed) | b.load(Relaxed)) & !self.done.load(Relaxed)
+    }
+
+    /// The window of this parity.
+    pub const fn window(&self, parity: bool) -> &AtomicU64 {
+        let [even, odd] = &self.seen;
+        if parity { odd } else { even }
     }
 }
 

@@ -27,7 +27,7 @@ fn a_disk_that_fails_lets_nobody_in_and_throws_nobody_out() {
         b2.now = b2.now.after(Duration::from_secs(10));
     }
     assert_eq!(b2.room.counters().limit, Limit::Store);
-    assert!(matches!(b2.visit(&mut one), Visit::Queued { .. }));
+    assert!(matches!(b2.visit(&mut one), Visit::Stub { .. }));
     b2.tick();
     assert!(matches!(b2.visit(&mut two), Visit::Inside { .. }));
     assert!(matches!(b.visit(&mut inside[0]), Visit::Inside { .. }));

@@ -1,0 +1,45 @@
+//! Chinese in simplified characters.
+
+use super::{Said, Sayings, Words};
+use crate::waiting_room::page::numbers::{Forms, Grouping, Numbers, Plural};
+
+pub(in super::super) const WORDS: Words = Words {
+    tag: "zh",
+    rtl: false,
+    numbers: Numbers { group: ",", grouping: Grouping::Thousands, decimal: ".", range: "–" },
+    plural: Plural::Same,
+    minutes: Forms::same(" 分钟"),
+    hours: Forms::same(" 小时"),
+    said: Sayings {
+        before: Said("尚未开放", "您可以保持此页面打开：开放后会自动带您继续。"),
+        draw: Said("您来得正好", "开放时，将在所有在场的人中抽签决定顺序。来得早并不占优势。"),
+        stub: Said("请稍候", "正在为您领取排队位置。"),
+        drawing: Said("正在抽签决定您的位置", "开放前到达的每个人机会均等。您的位置稍后会显示在这里。"),
+        queued: Said("您正在排队", "现在访问的人很多。大家按顺序进入，轮到您时，此页面会自动带您进入。"),
+        paused: Said("排队暂停", "目前暂时不放行。您无需任何操作：您的位置会保留。"),
+        sold_out: Said("已售罄", "很抱歉，已经没有余量。如果重新有货，会显示在这里。"),
+        full: Said("队伍已满", "等候的人太多，暂时无法再发放位置。此页面会继续为您尝试。"),
+        closed: Said("已结束", "很抱歉，不再放行。感谢您的到来。"),
+        admitted: Said("轮到您了", "感谢您的耐心等候，请进！"),
+        resend: Said("轮到您了", "您之前提交的内容未被接收。请返回并重新提交。"),
+    },
+    place: "您的排队位置",
+    wait: "预计等待时间",
+    stock: "剩余数量",
+    reference: "客服查询编号",
+    opens: "距离开放还有",
+    not_known: "暂时未知",
+    moment: "不到 1 分钟",
+    units: ["天", "小时", "分", "秒"],
+    check: "立即查看",
+    go: "继续",
+    back: "返回",
+    keep: "您可以将此页面留在后台，或关闭后用同一浏览器再回来：您的位置会保留。",
+    refreshes: "此页面会自动刷新。",
+    stop: "停止自动刷新",
+    stopped: "自动刷新已停止。",
+    resume: "恢复自动刷新",
+    offline: "暂时没有网络连接，我们会继续尝试。",
+    cookies: "请允许本网站使用 Cookie：否则无法保留您的位置。",
+    progress: "排队进度",
+};

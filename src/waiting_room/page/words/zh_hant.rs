@@ -1,0 +1,45 @@
+//! Chinese in traditional characters.
+
+use super::{Said, Sayings, Words};
+use crate::waiting_room::page::numbers::{Forms, Grouping, Numbers, Plural};
+
+pub(in super::super) const WORDS: Words = Words {
+    tag: "zh-Hant",
+    rtl: false,
+    numbers: Numbers { group: ",", grouping: Grouping::Thousands, decimal: ".", range: "–" },
+    plural: Plural::Same,
+    minutes: Forms::same(" 分鐘"),
+    hours: Forms::same(" 小時"),
+    said: Sayings {
+        before: Said("尚未開放", "您可以讓此頁面保持開啟：開放後會自動帶您繼續。"),
+        draw: Said("您來得正好", "開放時，將在所有在場的人中抽籤決定順序。來得早並不占優勢。"),
+        stub: Said("請稍候", "正在為您領取排隊位置。"),
+        drawing: Said("正在抽籤決定您的位置", "開放前到達的每個人機會均等。您的位置稍後會顯示在這裡。"),
+        queued: Said("您正在排隊", "目前造訪的人很多。大家依序進入，輪到您時，此頁面會自動帶您進入。"),
+        paused: Said("排隊暫停", "目前暫時不放行。您不需要做任何事：您的位置會保留。"),
+        sold_out: Said("已售完", "很抱歉，已經沒有剩餘。如果重新有貨，會顯示在這裡。"),
+        full: Said("隊伍已滿", "等候的人太多，暫時無法再發放位置。此頁面會繼續為您嘗試。"),
+        closed: Said("已結束", "很抱歉，不再放行。感謝您的到來。"),
+        admitted: Said("輪到您了", "感謝您耐心等候，請進！"),
+        resend: Said("輪到您了", "您先前送出的內容未被接收。請返回並重新送出。"),
+    },
+    place: "您的排隊位置",
+    wait: "預計等待時間",
+    stock: "剩餘數量",
+    reference: "客服查詢編號",
+    opens: "距離開放還有",
+    not_known: "暫時未知",
+    moment: "不到 1 分鐘",
+    units: ["天", "小時", "分", "秒"],
+    check: "立即查看",
+    go: "繼續",
+    back: "返回",
+    keep: "您可以將此頁面留在背景，或關閉後用同一瀏覽器再回來：您的位置會保留。",
+    refreshes: "此頁面會自動重新整理。",
+    stop: "停止自動重新整理",
+    stopped: "自動重新整理已停止。",
+    resume: "恢復自動重新整理",
+    offline: "暫時沒有網路連線，我們會繼續嘗試。",
+    cookies: "請允許本網站使用 Cookie：否則無法保留您的位置。",
+    progress: "排隊進度",
+};
