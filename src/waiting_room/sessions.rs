@@ -8,15 +8,14 @@ use std::collections::HashMap;
 
 mod disk;
 mod entry;
-mod stepped_out;
 mod turn;
 
 use entry::Entry;
 pub use entry::{Slot, Terms};
-use stepped_out::SteppedOut;
 use turn::{Checked, Turn};
 
 use super::Session;
+use super::remembered::Remembered;
 
 /// Provisional sessions of one client at most: more walk in by their second touch.
 const PROVISIONAL_PER_CLIENT: u16 = 8;
@@ -77,7 +76,7 @@ pub struct Sessions {
     by_ticket: HashMap<u64, u32>,
     /// Provisional sessions by client.
     provisional: HashMap<u64, u16>,
-    stepped_out: SteppedOut,
+    stepped_out: Remembered,
     occupied: u32,
     reserved: u32,
     /// The last generation given.
@@ -266,9 +265,15 @@ impl Sessions {
         self.entry(index).is_none_or(|e| e.generation != generation || e.slot == Slot::Free || e.over(at_ms, terms))
     }
 
-    /// Whether one whose session is gone may come back without queueing; once.
-    pub fn comes_back(&mut self, generation: u32, at_ms: u64) -> bool {
-        self.stepped_out.take(generation, at_ms)
+    /// Whether one whose session is gone may come back without queueing, and the number that it was
+    /// given when it did.
+    pub fn comes_back(&self, generation: u32, at_ms: u64) -> Option<Option<u64>> {
+        self.stepped_out.find(u64::from(generation), at_ms)
+    }
+
+    /// One who came back was given this number.
+    pub fn came_back(&mut self, generation: u32, number: u64) {
+        self.stepped_out.give(u64::from(generation), number);
     }
 
     /// This session ends then, or when its last request does.
@@ -353,7 +358,7 @@ impl Sessions {
                 Slot::Active if entry.busy == 0 && (entry.idle(at_ms, terms) || entry.over(at_ms, terms)) => {
                     if entry.provisional.is_none() && !entry.over(at_ms, terms) && !terms.back.is_zero() {
                         let until = at_ms.saturating_add(u64::try_from(terms.back.as_millis()).unwrap_or(u64::MAX));
-                        self.stepped_out.remember(entry.generation, until);
+                        self.stepped_out.remember(u64::from(entry.generation), until);
                     }
                     self.free_slot(index);
                     let stayed_ms = at_ms.saturating_sub(entry.started_ms);
