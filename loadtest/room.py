@@ -94,7 +94,7 @@ def planned(args, ports):
         "in_flight_max": args.in_flight, "per_address": args.per_address, "ends": args.ends,
         "idle_seconds": args.idle, "seconds_max": args.seconds, "seed": args.seed,
         "groups": [{
-            "name": "everyone", "visitors": args.visitors, "over_seconds": args.ramp, "arrivals": args.shape,
+            "visitors": args.visitors, "over_seconds": args.ramp, "arrivals": args.shape,
             "no_shows": args.no_shows, "think_seconds": args.think,
             "journey": ["/page"] * (args.pages - 1) + ["/bye"],
         }],

@@ -34,7 +34,8 @@ pub(crate) struct Crowd {
     tally: RefCell<Tally>,
     random: RefCell<Random>,
     samples: RefCell<Vec<Sample>>,
-    /// By group.
+    /// By group: how many have come, and their invitations.
+    come: RefCell<Vec<u32>>,
     invitations: Vec<Vec<String>>,
     cookie: String,
     at_origin: Cell<u32>,
@@ -71,6 +72,7 @@ impl Crowd {
             tally: RefCell::new(Tally::new(&plan)?),
             random: RefCell::new(Random::new(plan.seed)),
             samples: RefCell::default(),
+            come: RefCell::new(vec![0; plan.groups.len()]),
             invitations: invitations.collect::<anyhow::Result<_>>()?,
             cookie: format!("seawall_{}", plan.room),
             at_origin: Cell::default(),
@@ -135,7 +137,10 @@ impl Crowd {
         let Some(group) = self.plan.groups.get(usize::from(index)) else { return };
         let mut visitors = self.visitors.borrow_mut();
         let number = visitors.len() as u32;
-        visitors.push(Visitor::new(index, group, came, &mut self.random.borrow_mut()));
+        let mut come = self.come.borrow_mut();
+        let Some(nth) = come.get_mut(usize::from(index)) else { return };
+        visitors.push(Visitor::new((index, *nth), group, came, &mut self.random.borrow_mut()));
+        *nth += 1;
         self.tally.borrow_mut().came();
         self.due.borrow_mut().push(Reverse((came, number)));
     }
@@ -194,7 +199,8 @@ impl Crowd {
         };
         let invitations = self.invitations.get(usize::from(visitor.group))?;
         if visitor.carried().is_empty()
-            && let Some(invitation) = (number as usize).checked_rem(invitations.len()).and_then(|n| invitations.get(n))
+            && let Some(nth) = (visitor.nth as usize).checked_rem(invitations.len())
+            && let Some(invitation) = invitations.get(nth)
         {
             let _ = write!(request, "?seawall_invite={invitation}");
         }
@@ -263,7 +269,7 @@ impl Crowd {
         let (most, when) = judge::most_inside(&tally.stays);
         let samples = self.samples.borrow();
         let last = samples.last().copied().unwrap_or_default();
-        let mut figures = tally.figures(&self.plan);
+        let mut figures = tally.figures();
         let more = serde_json::json!({
             "seconds": self.clock.before().seconds(),
             "drawn": drawn, "overtaken": overtaken.len(),

@@ -87,7 +87,6 @@ pub(crate) enum Ends {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Group {
-    pub(crate) name: String,
     /// Groups of one lane are one line. Empty: the line for everyone.
     #[serde(default)]
     pub(crate) lane: String,

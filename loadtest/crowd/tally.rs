@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::clock::Moment;
-use crate::plan::Plan;
+use crate::plan::{Group, Plan};
 use crate::visitor::{Ask, Why};
 
 /// The series end after two hours.
@@ -31,8 +31,10 @@ pub(crate) struct Tally {
     pub(crate) willing: u32,
     /// When each was inside, as far as can be proven.
     pub(crate) stays: Vec<(Moment, Moment)>,
-    /// From coming, or from the opening, to being let in; by group; ms.
-    waits: Vec<Histogram<u64>>,
+    /// From coming, or from the opening, to being let in; by line; ms.
+    waits: BTreeMap<String, Histogram<u64>>,
+    /// By group.
+    lines: Vec<String>,
     /// Of the estimate said half the way: how wrong, in hundredths of a percent of what it was.
     estimates: Histogram<u64>,
     /// µs.
@@ -58,7 +60,9 @@ struct Counts {
 
 impl Tally {
     pub(crate) fn new(plan: &Plan) -> anyhow::Result<Self> {
-        let waits = plan.groups.iter().map(|_| histogram(24 * 3_600_000)).collect::<Result<_, _>>()?;
+        let line = |group: &Group| if group.lane.is_empty() { "everyone".to_owned() } else { group.lane.clone() };
+        let lines: Vec<_> = plan.groups.iter().map(line).collect();
+        let waits = lines.iter().map(|line| Ok((line.clone(), histogram(24 * 3_600_000)?)));
         Ok(Self {
             idle_seconds: plan.idle_seconds,
             counts: Counts::default(),
@@ -69,7 +73,8 @@ impl Tally {
             rises: Vec::new(),
             willing: 0,
             stays: Vec::new(),
-            waits,
+            waits: waits.collect::<anyhow::Result<_>>()?,
+            lines,
             estimates: histogram(10_000_000)?,
             answers: [histogram(60_000_000)?, histogram(60_000_000)?],
             late: histogram(60_000_000)?,
@@ -122,7 +127,7 @@ impl Tally {
     pub(crate) fn came_in(&mut self, group: u8, waited: f64, queued: bool) {
         self.counts.came_in += 1;
         self.counts.walked_in += u64::from(!queued);
-        if let Some(waits) = self.waits.get_mut(usize::from(group)) {
+        if let Some(waits) = self.lines.get(usize::from(group)).and_then(|line| self.waits.get_mut(line)) {
             waits.saturating_record((waited * 1e3) as u64);
         }
     }
@@ -166,12 +171,10 @@ impl Tally {
                 "polls": c.polls, "failed": self.failed.values().sum::<u64>() })
     }
 
-    pub(crate) fn figures(&self, plan: &Plan) -> Value {
+    pub(crate) fn figures(&self) -> Value {
         let c = &self.counts;
         let left = |why| self.left.get(&why).copied().unwrap_or_default();
-        let waits = plan.groups.iter().zip(&self.waits);
-        let waits: serde_json::Map<_, _> =
-            waits.map(|(group, waits)| (group.name.clone(), quantiles(waits, 1e-3))).collect();
+        let waits: BTreeMap<_, _> = self.waits.iter().map(|(line, waits)| (line, quantiles(waits, 1e-3))).collect();
         let [places, pages] = &self.answers;
         // The first second and the last are no whole ones.
         let whole = self.polls.get(1..self.polls.len().saturating_sub(1)).unwrap_or_default();

@@ -116,6 +116,8 @@ pub(crate) struct Visitor {
     carried: [u8; CARRIED_MAX],
     carried_len: u8,
     pub(crate) group: u8,
+    /// Which of the group.
+    pub(crate) nth: u32,
     page: u8,
     stage: Stage,
     no_show: NoShow,
@@ -141,7 +143,7 @@ pub(crate) struct Visitor {
 const _: () = assert!(size_of::<Visitor>() <= 200, "there are a hundred thousand");
 
 impl Visitor {
-    pub(crate) fn new(index: u8, group: &Group, came: Moment, random: &mut Random) -> Self {
+    pub(crate) fn new((index, nth): (u8, u32), group: &Group, came: Moment, random: &mut Random) -> Self {
         let no_show = match random.chance(group.no_shows) {
             false => NoShow::No,
             true if random.chance(0.5) => NoShow::AtOnce,
@@ -153,6 +155,7 @@ impl Visitor {
             carried: [0; CARRIED_MAX],
             carried_len: 0,
             group: index,
+            nth,
             page: 0,
             stage: Stage::New,
             no_show,

@@ -2,7 +2,7 @@ use super::*;
 use crate::plan::Plan;
 
 const PLAN: &str = r#"{ "edge": "127.0.0.1:1", "origin": "127.0.0.1:2", "room": "r", "capacity": 1,
-    "idle_seconds": 10, "seconds_max": 60, "groups": [{ "name": "all", "visitors": 1, "over_seconds": 1,
+    "idle_seconds": 10, "seconds_max": 60, "groups": [{ "visitors": 1, "over_seconds": 1,
     "journey": ["/a", "/b"], "think_seconds": 2 }] }"#;
 
 struct Visit {
@@ -18,7 +18,7 @@ impl Visit {
         let mut plan: Plan = serde_json::from_str(PLAN).unwrap();
         plan.groups[0].no_shows = no_shows;
         let mut random = Random::new(seed);
-        let visitor = Visitor::new(0, &plan.groups[0], Moment(0), &mut random);
+        let visitor = Visitor::new((0, 0), &plan.groups[0], Moment(0), &mut random);
         Self { tally: Tally::new(&plan).unwrap(), plan, random, visitor, at: 0 }
     }
 
@@ -83,6 +83,6 @@ fn a_risen_position_and_a_lost_session_are_noted() {
     visit.place(State::Waiting, Some(6));
     visit.place(State::Admitted, None);
     visit.place(State::Waiting, Some(4));
-    let figures = visit.tally.figures(&visit.plan);
+    let figures = visit.tally.figures();
     assert_eq!((&figures["rises"], &figures["sent_back"]), (&1.into(), &1.into()));
 }
