@@ -1,48 +1,46 @@
 #!/usr/bin/env python3
-"""A waiting room with 50 places, 5,000 visitors, and a kill -9 in the middle.
+"""A waiting room and a crowd: by default 50 places, 5,000 visitors, and a kill -9 in the middle.
 
-Starts an origin (in this script) and Seawall on free ports, sends the visitors, kills Seawall when
-half of them are in, starts it again, and waits until all have been in. Exit code 1 when one of these
-does not hold:
+Starts Seawall on free ports and the crowd of loadtest/crowd, which is the origin too; kills Seawall
+when half of them have been in, starts it again, and waits until all have gone. Exit code 1 when one of
+these does not hold:
 
-never more than CAPACITY inside, counted at the origin
-    A session lives for at least `session.idle` after its last request. So all visitors whose
-    requests reached the origin within any window shorter than that hold a session at the window's
-    end: the most distinct visitors in any such window must not be more than the capacity. (How
-    many requests were at the origin at once is shown as well; it is the weaker figure.)
+never more than CAPACITY inside
+    A visitor is provably inside from the answer that let them in until their last question reached the
+    origin (by time alone, `session.idle` longer): the crowd is the origin too, so one clock has seen both.
+    The most who were so at once must not be more than the capacity, nor may the room's own figures,
+    sampled each tenth of a second: inside + reserved + leased.
 order kept
-    Visitors see positions, not numbers, so order is taken from moments that can be proven. A drew
-    its number before B if A's first poll with a position was answered before B's was sent. B was
-    let in before A if B's admission was answered before A sent a poll that was still answered
-    `queued`. Both together are an inversion; none is tolerated. Who could not be told apart by
-    these moments is not judged. Nor may a visitor's position ever rise, over the restart too.
+    Visitors see positions, not numbers, so order is taken from moments that can be proven (the top of
+    loadtest/crowd/judge.rs says how). Who could not be told apart by these is not judged. Nor may a
+    visitor's position ever rise, over the restart too.
 no place lost
-    Everyone who drew a number is let in, and nobody is told to queue anew.
+    Everyone who drew a number and did not stay away is let in, and nobody is told to queue anew.
+no slot wasted (--use)
+    While anyone waited, from the first fill on, so much of the capacity was inside, on average. What is
+    not inside was reserved: for those who were on their way, and for those who never came.
+
+The issue's crowd, in its three ways of being connected, and with sessions as long as a site's:
+
+    python3 loadtest/room.py --no-kill --capacity 500 --visitors 100000 --no-shows 0.3 --ramp 60
+    … --connections closing
+    … --connections own --visitors 15000
+    … --pages 16 --think 8 --seconds 1200 --use 0.99
 """
 import argparse
-import asyncio
-import bisect
-import collections
-import contextlib
 import json
 import pathlib
-import random
-import signal
-import socket
 import sys
 import tempfile
-import time
 
-IDLE = 1.5
-# The edge starts the session's clock a little before the origin sees the request.
-WINDOW = IDLE - 0.3
-PAGES = 3
-HOST = "127.0.0.1"
+import crowds
 
 POLICY = """
 [edge]
 listen = ["127.0.0.1:{edge}"]
-max_connections_per_client = 8192   # the whole crowd sits on one machine
+trusted_proxies = [{trusted}]
+max_connections = 50000
+max_connections_per_client = 20000  # the whole crowd sits on one machine
 [admin]
 listen = "127.0.0.1:{admin}"
 [keys]
@@ -53,16 +51,21 @@ dir = "state"
 servers = ["127.0.0.1:{origin}"]
 [origin.shop.concurrency]
 mode = "fixed"
-limit = 200                         # more than the room lets in: here only the room may hold anyone
+limit = {limit}                     # more than the room lets in: here only the room may hold anyone
 queue = "3x"
-patience = {{ normal = "2s" }}
+patience = "5s"
 [waiting_room.room]
 capacity = {capacity}
-order = "fifo"
-session = {{ idle = "1500ms", max = "1m" }}
-claim = "20s"
-place_hold = "30m"
-max_queue = 100000
+session = {{ idle = "{idle}s", max = "1h" }}
+claim = "{claim}s"
+place_hold = "1h"
+max_queue = 1000000
+[[route]]
+name = "bye"
+path = "/bye"
+waiting_room = "room"
+cache = false
+{ends}
 [[route]]
 name = "all"
 path = "/**"
@@ -71,298 +74,126 @@ cache = false
 [log]
 access = false
 """
+# How long after the kill a visitor may find nobody at home.
+OUTAGE = 15
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind((HOST, 0))
-        return s.getsockname()[1]
+def written(args, directory, ports):
+    policy = pathlib.Path(directory) / "room.toml"
+    policy.write_text(POLICY.format(
+        **ports, capacity=args.capacity, limit=args.capacity + 500, idle=args.idle, claim=args.claim,
+        trusted='"127.0.0.0/8"' if args.connections == "virtual" else "",
+        ends='ends_session = "0s"' if args.ends == "route" else ""))
+    return policy
 
 
-async def read_head(reader):
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    fields = collections.defaultdict(list)
-    for line in head[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            fields[name.lower()].append(value.strip())
-    return head[0], fields
+def planned(args, ports):
+    at = {name: f"{crowds.HOST}:{port}" for name, port in ports.items()}
+    return {
+        **at, "room": "room", "capacity": args.capacity, "connections": args.connections, "carry": args.carry,
+        "in_flight_max": args.in_flight, "per_address": args.per_address, "ends": args.ends,
+        "idle_seconds": args.idle, "seconds_max": args.seconds, "seed": args.seed,
+        "groups": [{
+            "visitors": args.visitors, "over_seconds": args.ramp, "arrivals": args.shape,
+            "no_shows": args.no_shows, "think_seconds": args.think,
+            "journey": ["/page"] * (args.pages - 1) + ["/bye"],
+        }],
+    }
 
 
-class Origin:
-    """Answers everything and remembers who came when."""
-
-    def __init__(self):
-        self.visits = []
-        self.now = self.peak = 0
-
-    async def serve(self, reader, writer):
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                _, fields = await read_head(reader)
-                visitor = fields.get("x-visitor", [None])[0]
-                self.now += 1
-                self.peak = max(self.peak, self.now)
-                if visitor is not None:
-                    self.visits.append((time.monotonic(), visitor))
-                try:
-                    await asyncio.sleep(0.02)
-                finally:
-                    self.now -= 1
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n"
-                             b"Content-Length: 7\r\n\r\ninside\n")
-                await writer.drain()
-        writer.close()
-
-    def most_inside(self):
-        window, last_of, most = collections.deque(), collections.Counter(), 0
-        for at, visitor in sorted(self.visits):
-            window.append((at, visitor))
-            last_of[visitor] += 1
-            while window[0][0] <= at - WINDOW:
-                _, gone = window.popleft()
-                last_of[gone] -= 1
-                if not last_of[gone]:
-                    del last_of[gone]
-            most = max(most, len(last_of))
-        return most
-
-
-class Connections:
-    """A bounded number of kept-alive connections that all visitors share."""
-
-    def __init__(self, port, most):
-        self.port, self.free, self.places = port, [], asyncio.Semaphore(most)
-
-    async def get(self, path, fields):
-        async with self.places:
-            reader, writer = self.free.pop() if self.free else await asyncio.open_connection(HOST, self.port)
-            try:
-                return await asyncio.wait_for(self.exchange(reader, writer, path, fields), 20)
-            except BaseException:
-                writer.close()
-                raise
-
-    async def exchange(self, reader, writer, path, fields):
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: room.example\r\n{lines}\r\n".encode("latin-1"))
-        await writer.drain()
-        status, got = await read_head(reader)
-        body = await self.body(reader, got)
-        if "close" in ",".join(got.get("connection", [])).lower():
-            writer.close()
-        else:
-            self.free.append((reader, writer))
-        return int(status.split(" ", 2)[1]), got, body
-
-    @staticmethod
-    async def body(reader, fields):
-        if "chunked" in ",".join(fields.get("transfer-encoding", [])).lower():
-            body = b""
-            while size := int((await reader.readline()).split(b";")[0], 16):
-                body += (await reader.readexactly(size + 2))[:-2]
-            await reader.readline()
-            return body
-        return await reader.readexactly(int(fields.get("content-length", ["0"])[0]))
-
-
-class Visitor:
-    def __init__(self, number, connections):
-        self.number, self.connections, self.cookies = number, connections, {}
-        self.drawn_sent = self.drawn_answered = None
-        self.queued_sent = self.admitted_answered = None
-        self.position = None
-        self.rises, self.unclear, self.sent_back = [], [], 0
-        self.done = False
-
-    async def get(self, path):
-        """One answer, however often the edge has to be asked while it is down."""
-        while True:
-            fields = {"Accept": "application/json", "X-Visitor": str(self.number)}
-            if self.cookies:
-                fields["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.cookies.items())
-            sent = time.monotonic()
-            try:
-                status, got, body = await self.connections.get(path, fields)
-            except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
-                await asyncio.sleep(random.uniform(0.2, 0.6))
-                continue
-            for line in got.get("set-cookie", []):
-                name, _, value = line.split(";")[0].partition("=")
-                if "max-age=0" in line.lower():
-                    self.cookies.pop(name.strip(), None)
-                else:
-                    self.cookies[name.strip()] = value.strip()
-            return sent, time.monotonic(), status, body
-
-    async def visit(self):
-        seen = 0
-        while seen < PAGES:
-            sent, answered, status, body = await self.get("/page")
-            if status == 200:
-                self.admitted_answered = self.admitted_answered or answered
-                seen += 1
-                if seen < PAGES:
-                    await asyncio.sleep(random.uniform(0.05, 0.3))
-                continue
-            if seen or self.admitted_answered:
-                self.sent_back += 1
-            try:
-                place = json.loads(body)
-            except ValueError:
-                self.unclear.append((status, body[:80]))
-                await asyncio.sleep(1)
-                continue
-            self.note(place, sent, answered)
-            await self.wait(place)
-        self.done = True
-
-    async def wait(self, place):
-        while place.get("state") != "admitted":
-            await asyncio.sleep(place.get("poll_after_seconds", 1) * random.uniform(1, 1.05))
-            sent, answered, status, body = await self.get("/.seawall/room/room")
-            try:
-                place = json.loads(body)
-            except ValueError:
-                self.unclear.append((status, body[:80]))
-                continue
-            self.note(place, sent, answered)
-
-    def note(self, place, sent, answered):
-        if place.get("state") == "admitted":
-            self.admitted_answered = self.admitted_answered or answered
-            return
-        if self.admitted_answered is None:
-            self.queued_sent = sent
-        position = place.get("position")
-        if position is None:
-            return
-        if self.drawn_sent is None:
-            self.drawn_sent, self.drawn_answered = sent, answered
-        if self.position is not None and position > self.position and self.admitted_answered is None:
-            self.rises.append((self.position, position))
-        self.position = position if self.position is None else min(self.position, position)
-
-
-def inversions(visitors):
-    """Pairs' first members: those who provably came earlier and were let in later than another."""
-    let_in = sorted((v.admitted_answered, v.drawn_sent) for v in visitors if v.admitted_answered and v.drawn_sent)
-    moments = [at for at, _ in let_in]
-    latest_drawn, latest = [], 0.0
-    for _, drawn in let_in:
-        latest = max(latest, drawn)
-        latest_drawn.append(latest)
-    found = []
-    for v in visitors:
-        if v.drawn_answered is None or v.queued_sent is None:
-            continue
-        before = bisect.bisect_left(moments, v.queued_sent)
-        if before and latest_drawn[before - 1] > v.drawn_answered:
-            found.append(v.number)
-    return found
-
-
-async def start(args, policy, port):
-    process = await asyncio.create_subprocess_exec(*args.command, str(policy), cwd=policy.parent)
-    for _ in range(400):
-        if process.returncode is not None:
-            sys.exit(f"seawall ended with {process.returncode}")
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(HOST, port)
-            writer.close()
-            return process
-        await asyncio.sleep(0.05)
-    sys.exit(f"seawall does not listen on {port}")
-
-
-async def storm(args, process, policy, port, origin):
-    connections = Connections(port, args.sockets)
-    visitors = [Visitor(n, connections) for n in range(args.visitors)]
-    began, tasks, killed = time.monotonic(), [], False
-
-    async def arrive():
-        for visitor in visitors:
-            tasks.append(asyncio.create_task(visitor.visit()))
-            await asyncio.sleep(args.ramp / args.visitors)
-
-    arriving = asyncio.create_task(arrive())
-    said = 0
-    while (done := sum(v.done for v in visitors)) < args.visitors and time.monotonic() - began < args.deadline:
-        await asyncio.sleep(0.5)
-        for task in tasks:
-            if task.done() and task.exception():
-                raise task.exception()
-        if not killed and not args.no_kill and done >= args.visitors // 2:
-            print(f"{time.monotonic() - began:5.0f} s  kill -9, and a restart", flush=True)
-            process.kill()
-            await process.wait()
-            connections.free.clear()
-            process, killed = await start(args, policy, port), True
-        if time.monotonic() - said > 10:
-            said = time.monotonic()
-            print(f"{said - began:5.0f} s  {done} done, most inside {origin.most_inside()}", flush=True)
-    arriving.cancel()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, arriving, return_exceptions=True)
-    return visitors, process, killed
-
-
-def judge(args, visitors, origin, killed):
-    most, late = origin.most_inside(), inversions(visitors)
-    rises = [(v.number, *r) for v in visitors for r in v.rises]
-    unclear = [u for v in visitors for u in v.unclear]
-    back = sum(v.sent_back for v in visitors)
-    undone = sum(not v.done for v in visitors)
-    queued = sum(v.drawn_sent is not None for v in visitors)
-    outcomes = [
-        (f"never more than {args.capacity} inside: {most} (requests at once: {origin.peak})",
-         most <= args.capacity and origin.peak <= args.capacity),
-        (f"order kept: {len(late)} of {queued} who queued were provably overtaken {late[:5]}", not late),
-        (f"no position rose: {len(rises)} did {rises[:3]}", not rises),
-        (f"no place lost: {undone} never got in, {back} were sent back", not undone and not back),
-        (f"every answer was the page or a place: {len(unclear)} were not {unclear[:2]}", not unclear),
-        ("there was a kill -9 in the middle", killed or args.no_kill),
+def outcomes(args, figures, killed):
+    f, used = figures, figures["used"]
+    failures = enumerate(f["failures_by_second"])
+    outside = sum(n for second, n in failures if killed is None or not killed - 2 <= second <= killed + OUTAGE)
+    late = f["late_ms"] or {"p99": 0, "max": 0}
+    cut = f["still_there"] and args.use
+    unclear = sum(f["unclear"].values()) + sum(f["refused"].values()) + f["foreign_cookies"]
+    slots = max(used["seconds"], 1) * args.capacity
+    lapsed = f["no_shows_at_room"] * args.claim / slots
+    coming = max(used["reserved"] - lapsed, 0) * slots / max(f["came_in"], 1)
+    result = [
+        (f"never more than {args.capacity} inside: {f['inside_most']} provably, {used['most']} by the room's own figures "
+         f"({f['samples']} samples)", f["inside_most"] <= args.capacity and used["most"] <= args.capacity and f["samples"]),
+        (f"order kept: {f['overtaken']} of {f['drawn']} who drew a number were provably overtaken "
+         f"{f['overtaken_examples']}", not f["overtaken"]),
+        (f"no position rose: {f['rises']} did {f['rises_examples']}", not f["rises"]),
+        (f"no place lost: {f['still_there']} still there, {f['sent_back']} sent back; {f['no_shows']} stayed away, "
+         f"{f['came_in']} came in", not f["sent_back"] and (cut or not f["still_there"])),
+        (f"every answer was the page or a place: {unclear} were not {f['unclear']} {f['refused']}; "
+         f"{f['full']} times full", not unclear),
+        (f"an answer to every question: {outside} had none {f['failed']}", not outside),
+        (f"the crowd asked in time: {late['p99']:.0f} ms late at most in 99 of 100, {late['max']:.0f} ms once",
+         late["p99"] < 1000),
     ]
-    for text, held in outcomes:
-        print(f"{'ok  ' if held else 'FAIL'}  {text}")
-    return all(held for _, held in outcomes)
+    if not args.no_kill:
+        result.append(("there was a kill -9 in the middle", killed is not None))
+    if used["seconds"]:
+        result.append((
+            f"while anyone waited ({used['seconds']:.0f} s) {used['inside']:.2%} of the capacity was inside, "
+            f"{used['reserved']:.2%} reserved, {used['free']:.2%} free; least in ten seconds {used['inside_min']:.2%}; "
+            f"{f['no_shows_at_room']} places were given to no-shows, at most {lapsed:.2%} of the capacity; who came took "
+            f"{coming:.1f} s to come",             used["inside"] >= args.use))
+    return result
 
 
-async def main():
+def told(figures):
+    f = figures
+    wait, places, pages, errors = (f["wait_seconds"]["everyone"], f["place_ms"], f["page_ms"], f["estimate_error_percent"])
+    per = f["cpu_seconds"] / max(f["requests"], 1) * 1e6
+    lines = [f"{f['came']} came in {f['seconds']:.0f} s, {f['walked_in']} walked in; {f['requests']} requests, of them "
+             f"{f['polls']} polls ({f['polls_per_second_max']}/s at most), over {f['connections_opened']} connections",
+             f"Seawall: {f['cpu_seconds']:.1f} s of CPU, {per:.1f} µs a request, {f['memory_mib']} MiB"]
+    for name, of, unit in [("waited", wait, "s"), ("a place took", places, "ms"), ("a page took", pages, "ms"),
+                           ("the estimate half the way was wrong by", errors, "%")]:
+        if of:
+            lines.append(f"{name}: median {of['p50']:g} {unit}, p90 {of['p90']:g}, p99 {of['p99']:g}, most {of['max']:g}")
+    return "\n".join(lines)
+
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seawall", default="target/release/seawall", help="the binary")
-    parser.add_argument("--edge", default="", help="another edge than `seawall run`: a command that takes the policy")
+    crowds.arguments(parser)
     parser.add_argument("--capacity", type=int, default=50)
     parser.add_argument("--visitors", type=int, default=5000)
     parser.add_argument("--ramp", type=float, default=20, help="seconds over which they come")
-    parser.add_argument("--sockets", type=int, default=400)
-    parser.add_argument("--deadline", type=float, default=900, help="seconds for the whole storm")
+    parser.add_argument("--shape", default="steady", help="as `seawall simulate --shape`")
+    parser.add_argument("--no-shows", type=float, default=0.0, help="share that takes a number and does not come")
+    parser.add_argument("--pages", type=int, default=3)
+    parser.add_argument("--think", type=float, default=0.75, help="seconds between two pages, on average")
+    parser.add_argument("--connections", choices=["virtual", "own", "closing"], default="virtual",
+                        help="a few for all, one for each, or one for each request")
+    parser.add_argument("--carry", choices=["cookie", "field"], default="cookie")
+    parser.add_argument("--ends", choices=["revoke", "route", "idle"], default="revoke",
+                        help="what ends a session: the origin, the last page's route, or time")
+    parser.add_argument("--per-address", type=int, default=1, help="visitors who share an address")
+    parser.add_argument("--in-flight", type=int, default=400, help="requests on their way at once")
+    parser.add_argument("--idle", type=int, default=20, help="session.idle, seconds")
+    parser.add_argument("--claim", type=int, default=30, help="seconds; less than a poll from afar takes loses turns")
+    parser.add_argument("--seconds", type=float, default=900, help="then everyone goes home")
+    parser.add_argument("--use", type=float, default=0.0, help="share of the capacity that must be inside")
     parser.add_argument("--no-kill", action="store_true")
-    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    args.command = args.edge.split() or [str(pathlib.Path(args.seawall).resolve()), "run"]
-    random.seed(args.seed)
-    origin, edge_port = Origin(), free_port()
-    server = await asyncio.start_server(origin.serve, HOST, 0, backlog=1024)
-    origin_port = server.sockets[0].getsockname()[1]
+    ports = {name: crowds.free_port() for name in ("edge", "admin", "origin")}
     with tempfile.TemporaryDirectory() as directory:
-        policy = pathlib.Path(directory) / "room.toml"
-        policy.write_text(
-            POLICY.format(edge=edge_port, admin=free_port(), origin=origin_port, capacity=args.capacity))
-        process = await start(args, policy, edge_port)
+        seawall = crowds.Seawall(args.seawall, written(args, directory, ports), ports["edge"]).start()
+        killed = []
+
+        def each(progress):
+            if not killed and not args.no_kill and progress["gone"] >= args.visitors // 2:
+                print(f"{progress['seconds']:5.0f} s  kill -9, and a restart", flush=True)
+                killed.append(progress["seconds"])
+                seawall.kill()
+                seawall.start()
+
         try:
-            visitors, process, killed = await storm(args, process, policy, edge_port, origin)
+            figures = crowds.run(args, seawall, planned(args, ports), each)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), 10)
-            if process.returncode is None:
-                process.kill()
-    server.close()
-    sys.exit(0 if judge(args, visitors, origin, killed) else 1)
+            seawall.stop()
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(figures, indent=1))
+    print(told(figures))
+    sys.exit(crowds.verdict(outcomes(args, figures, killed[0] if killed else None)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -15,7 +15,7 @@
 //! One who comes for the first time, and can't walk in, gets a [`Stub`] and no number: the next
 //! touch that bears it draws one. So who keeps no cookies takes no place in the line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ mod place;
 mod queue;
 pub mod record;
 pub mod reference;
+mod remembered;
 mod sessions;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::panic)]
@@ -61,6 +62,7 @@ use pace::Pace;
 pub use place::{POLL_MAX, POLL_MIN, POLL_STUB, Place};
 pub use record::{Changes, Record};
 pub use reference::Reference;
+use remembered::Remembered;
 use sessions::{Sessions, Terms};
 use speed::Speed;
 pub use ticket::{RoomId, Session, Stub, Ticket};
@@ -182,6 +184,10 @@ pub struct Room {
     /// By the lane's id in tickets.
     lines: Vec<Line>,
     sessions: Sessions,
+    /// Tickets whose slot was kept for a while and went on to the next.
+    called: Remembered,
+    /// Those of them who have come since, by ticket; each is in `called`, so they are as bounded.
+    back: VecDeque<u64>,
     face: Arc<Face>,
     pace: Option<Pace>,
     auto: Option<Auto>,
@@ -199,8 +205,6 @@ pub struct Room {
     outstanding: bool,
     /// Whether the last changes could not be written.
     store_fails: bool,
-    /// Until then an unseen ticket may be that of someone who was polling before a restart.
-    presumed_until_ms: u64,
     rotated_ms: u64,
     recounted_ms: u64,
     /// The census of clients begins a new window with the next tick.
@@ -236,6 +240,8 @@ impl Room {
             began: now.mono,
             lines,
             sessions: Sessions::new(header.generation),
+            called: Remembered::default(),
+            back: VecDeque::new(),
             pace: None,
             auto: None,
             speed: Speed::default(),
@@ -247,7 +253,6 @@ impl Room {
             saved: record::Header { clean: false, ..header.clone() },
             outstanding: false,
             store_fails: false,
-            presumed_until_ms: BEGINNING_MS + millis(LIVENESS_WINDOW),
             rotated_ms: BEGINNING_MS,
             recounted_ms: BEGINNING_MS,
             census_turns: false,
@@ -332,6 +337,11 @@ impl Room {
             admit_per_second: self.quota_per_second(),
             ..self.figures.counters()
         }
+    }
+
+    /// Whether there is a slot for one who comes while nobody waits.
+    pub fn has_lease(&self) -> bool {
+        self.sessions.has_lease()
     }
 
     /// Whether a session is good; to ask changes nothing.

@@ -43,8 +43,10 @@ fn a_rooms_page_must_be_there_and_its_lanes_keys_may_be_missing() {
     assert!(loaded.policy.is_some() && loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     let told = || file::missing_files(&loaded.files).into_iter().map(|d| d.message).collect::<Vec<_>>();
     assert!(matches!(told().as_slice(), [page] if page.ends_with("launch.html cannot be read: no such file")));
-    std::fs::write(dir.path().join("launch.html"), "<title>{{ room }}</title>").unwrap();
-    assert_eq!((told().len(), file::read_page(&dir.path().join("launch.html")).unwrap().len()), (0, 25));
+    std::fs::write(dir.path().join("launch.html"), "<title>{{ room }}</title>{{ refresh }}{{ script }}").unwrap();
+    assert_eq!((told().len(), file::read_page(&dir.path().join("launch.html")).unwrap().len()), (0, 50));
+    std::fs::write(dir.path().join("launch.html"), "<title>{{ room </title>").unwrap();
+    assert!(matches!(told().as_slice(), [page] if page.contains("launch.html cannot be used: ")), "{:?}", told());
     std::fs::write(dir.path().join("fans.keys"), "hello").unwrap();
     std::fs::write(dir.path().join("launch.html"), vec![b' '; (256 << 10) + 1]).unwrap();
     assert!(

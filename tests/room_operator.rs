@@ -1,6 +1,12 @@
 //! An operator's word on the waiting rooms: by the command line, over reload, crash and restart.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that fails should say where, and reads the clock"
+)]
 
 mod support;
 

@@ -9,7 +9,7 @@ use super::fail;
 use crate::clock::{Clock, Mono};
 use crate::policy::{Limit, Policy, file};
 use crate::simulation::crowd::{Arrivals, Patience};
-use crate::simulation::day::{self, Plan};
+use crate::simulation::day::{self, Crowd, Plan};
 use crate::simulation::journey::{Journey, Step};
 use crate::simulation::origin::{Change, Shape};
 use crate::simulation::{contest, verdict};
@@ -29,12 +29,21 @@ pub struct Args {
     /// How many come
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000), value_name = "N")]
     visitors: u32,
-    /// Within which time
+    /// Within which time; of a room that opens: those who come after the opening
     #[arg(long, default_value = "10m", value_parser = time, value_name = "TIME")]
     over: Duration,
     /// How they arrive
     #[arg(long, value_enum, default_value_t = Arrivals::Flash)]
     shape: Arrivals,
+    /// When the day begins, such as 2026-11-27T09:00:00+01:00; by default with the first gathering for an opening
+    #[arg(long, value_parser = moment, value_name = "MOMENT")]
+    from: Option<u64>,
+    /// The share that comes before the opening of its line
+    #[arg(long, default_value = "60%", value_parser = percent, value_name = "SHARE")]
+    gathered: f64,
+    /// Of the visitors, so many have invitations for a lane: fans=20000
+    #[arg(long, value_parser = invited, value_delimiter = ',', value_name = "LANE=N,…")]
+    invited: Vec<(String, u32)>,
     /// Pages of a visit: "[METHOD] /PATH [SHARE%]", * is an item's number; by default what the routes suggest
     #[arg(long, value_delimiter = ',', value_name = "STEP,…")]
     journey: Vec<Step>,
@@ -120,6 +129,21 @@ fn amount(text: &str) -> Result<f64, String> {
     amount.ok_or_else(|| "write a number from 0 to 100, such as 0.5".to_owned())
 }
 
+fn moment(text: &str) -> Result<u64, String> {
+    file::moment(text).ok_or_else(|| "write a moment with its offset, such as 2026-11-27T09:00:00+01:00".to_owned())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let share = text.strip_suffix('%').and_then(|n| n.parse().ok()).filter(|n: &f64| (0.0..=100.0).contains(n));
+    share.map(|n| n / 100.0).ok_or_else(|| "write a share such as 60%".to_owned())
+}
+
+fn invited(text: &str) -> Result<(String, u32), String> {
+    let (lane, visitors) = text.split_once('=').ok_or("write it as LANE=N, such as fans=20000")?;
+    let visitors = visitors.parse().map_err(|_| format!("`{visitors}` is no number of visitors"))?;
+    Ok((lane.to_owned(), visitors))
+}
+
 fn slow(text: &str) -> Result<(String, Duration), String> {
     let (route, wait) = text.split_once('=').ok_or("write it as ROUTE=TIME, such as checkout=5s")?;
     Ok((route.to_owned(), time(wait)?))
@@ -144,7 +168,13 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let plan = plan(args, policy, origin);
+    let plan = match plan(args, policy, origin) {
+        Ok(plan) => plan,
+        Err(why) => {
+            eprintln!("seawall: --invited: {why}");
+            return ExitCode::from(2);
+        }
+    };
     let opening = table::opening(args, &plan);
     let mut progress = Progress::begin();
     let report = day::run(plan, |passed, come| progress.tell(passed, come));
@@ -168,26 +198,35 @@ fn say(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn plan(args: &Args, policy: Policy, origin: Shape) -> Plan {
+fn plan(args: &Args, policy: Policy, origin: Shape) -> Result<Plan, day::CrowdError> {
     let mut journey = Journey::of(&policy);
     if !args.journey.is_empty() {
         journey.steps.clone_from(&args.journey);
     }
     let snapshot = policy.snapshot_dir.as_ref().and_then(|dir| Snapshot::scan(dir).ok());
-    Plan {
+    let crowd = Crowd {
+        visitors: args.visitors,
+        arrivals: args.shape,
+        over: args.over,
+        gathered: args.gathered,
+        invited: args.invited.clone(),
+        from_unix_ms: args.from,
+    };
+    let (begins_unix_ms, waves) = crowd.waves(&policy, day::BEGINS_UNIX_MS)?;
+    Ok(Plan {
         greedy: args.greedy.unwrap_or(2.0 * origin.capacity(Duration::ZERO)).clamp(0.0, 1e6),
         policy,
         snapshot,
         origin,
+        begins_unix_ms,
+        waves,
         arrivals: args.shape,
-        visitors: args.visitors,
-        over: args.over,
         after: args.after,
         patience: Patience { median: args.patience },
         think: args.think,
         journey,
         seed: args.seed,
-    }
+    })
 }
 
 fn shape(args: &OriginArgs, policy: &Policy) -> Result<Shape, String> {
@@ -261,6 +300,10 @@ mod tests {
         assert!(time("0s").unwrap_err().contains("more than nothing"));
         assert!(amount("-1").unwrap_err().contains("0.5"));
         assert!(slow("checkout").unwrap_err().contains("checkout=5s"));
+        assert!(moment("2026-11-27T09:00:00").unwrap_err().contains("offset"));
+        assert!(percent("0.6").unwrap_err().contains("60%"));
+        assert!(invited("fans").unwrap_err().contains("fans=20000"));
+        assert_eq!((percent("60%").unwrap(), invited("fans=7").unwrap().1), (0.6, 7));
         assert_eq!(slow("pay=5s").unwrap(), ("pay".to_owned(), Duration::from_secs(5)));
     }
 }

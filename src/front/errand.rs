@@ -48,6 +48,7 @@ pub struct Errand {
 }
 
 /// What is to be done.
+#[expect(clippy::large_enum_variant, reason = "made once an errand, which is boxed")]
 pub enum Then {
     Answer(Answer),
     /// Go to the origin; with a key and a head, by a fill.

@@ -280,8 +280,7 @@ impl Room {
 
     /// Whether one who comes now without a ticket need not wait.
     pub fn lets_walk_in(&self) -> bool {
-        let signs = self.face.signs();
-        signs.waiting() == 0 && self.machine.lock().counters().leased > 0
+        self.face.signs().waiting() == 0 && self.machine.lock().has_lease()
     }
 
     /// The session of one who is inside.
@@ -303,10 +302,12 @@ impl Room {
         }
     }
 
-    /// The level holds everyone: a place, and no admission. None: the room is not in force.
-    pub fn hold(&self, presented: Presented, asks: &Asks<'_>, now: Now) -> Option<crate::pipeline::answer::Answer> {
-        let visit = self.machine.lock().hold_place(presented, now);
-        (visit != Visit::Pass).then(|| self.refusal(visit, asks))
+    /// The level holds everyone: a place, and no admission.
+    pub fn hold(&self, presented: Presented, asks: &Asks<'_>, now: Now) -> Entrance {
+        match self.machine.lock().hold_place(presented, now) {
+            Visit::Pass => Entrance::Pass,
+            visit => Entrance::Outside(self.refusal(visit, asks)),
+        }
     }
 
     /// What a poll is answered, before it is put into words. A ticket whose turn has not come takes

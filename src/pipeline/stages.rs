@@ -137,10 +137,9 @@ pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     let room = passage.site.room(id).clone();
     let presented = room.presented(view, passage.site.client_number(view.client), now);
     let asks = Asks::of(view, format(passage.route(), view));
-    if passage.mode == Mode::Wait {
-        return room.hold(presented, &asks, now).map_or(Flow::Continue, Flow::Respond);
-    }
-    match room.visit(presented, &asks, now) {
+    let entrance =
+        if passage.mode == Mode::Wait { room.hold(presented, &asks, now) } else { room.visit(presented, &asks, now) };
+    match entrance {
         Entrance::Pass => Flow::Continue,
         Entrance::Inside(inside, bearer) => {
             if let Some(text) = bearer {

@@ -7,6 +7,7 @@ mod level;
 mod limits;
 mod matcher;
 mod moment;
+mod named_file;
 mod origin;
 mod overlap;
 mod priority;
@@ -24,6 +25,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use self::moment::parse as moment;
+pub use self::named_file::{FileKind, NamedFile, missing_files, read_page};
 use self::reader::{Report, Table};
 use super::Policy;
 use super::diagnose::{Diagnostic, Findings, Source};
@@ -39,8 +42,6 @@ pub(super) fn quota(text: &str) -> Result<super::Quota, String> {
 
 /// A policy file larger than this is no policy file.
 const POLICY_FILE_MAX: u64 = 4 << 20;
-/// Every visitor in line is sent a room's page; a template larger than this is no page.
-const PAGE_FILE_MAX: u64 = 256 << 10;
 
 /// What came of a policy's text.
 #[derive(Debug)]
@@ -63,30 +64,6 @@ pub struct Over {
     pub what: &'static str,
     /// Milliseconds since 1970 UTC.
     pub unix_ms: u64,
-}
-
-/// A file or directory that the policy names and that must be there before it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedFile {
-    pub path: PathBuf,
-    pub kind: FileKind,
-    /// Where the policy names it.
-    pub span: Range<usize>,
-}
-
-/// What a [`NamedFile`] is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A PEM chain.
-    Certificate,
-    /// A PEM private key.
-    Key,
-    /// The snapshot's directory, which may still come.
-    Snapshot,
-    /// A key file of ours, made on first run.
-    Passes,
-    /// The template of a waiting room's page.
-    Page,
 }
 
 /// Why there is no policy.
@@ -136,23 +113,9 @@ pub fn read(path: &Path) -> Result<Source, LoadError> {
     }
 }
 
-/// Reads the template of a waiting room's page.
-pub fn read_page(path: &Path) -> Result<String, LoadError> {
-    read_text(path, PAGE_FILE_MAX).map_err(|FileError { why, help }| LoadError::Unreadable {
-        path: path.to_owned(),
-        why,
-        help,
-    })
-}
-
 /// The directory that the paths in a policy file are relative to.
 pub fn base_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
-}
-
-/// The files that a policy names and that are not there or cannot be what it says they are.
-pub fn missing_files(files: &[NamedFile]) -> Vec<Diagnostic> {
-    files.iter().filter_map(missing_file).collect()
 }
 
 /// Warns of what has ended before this moment (milliseconds since 1970 UTC).
@@ -163,56 +126,6 @@ pub fn over(ends: &[Over], unix_ms: u64) -> Vec<Diagnostic> {
         diagnostic.label("in the past").help("take it out, or write the next one's date")
     })
     .collect()
-}
-
-fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
-    let shown = file.path.display();
-    let (mark, what) = match file.kind {
-        FileKind::Passes => return damaged_keys(file),
-        FileKind::Snapshot if file.path.is_dir() => return None,
-        FileKind::Snapshot if file.path.exists() => {
-            let diagnostic = Diagnostic::error(file.span.clone(), format!("the snapshot {shown} is no directory"))
-                .label("expected a directory of pages");
-            return Some(diagnostic);
-        }
-        FileKind::Snapshot => {
-            let diagnostic = Diagnostic::warning(file.span.clone(), format!("there is no snapshot at {shown}"))
-                .label("nothing there to answer from")
-                .help("make it and put pages in it; until then `snapshot` answers an honest 503");
-            return Some(diagnostic);
-        }
-        FileKind::Certificate => ("BEGIN CERTIFICATE-----", "certificate"),
-        FileKind::Key => ("PRIVATE KEY-----", "private key"),
-        FileKind::Page => return unreadable("page", file, read_text(&file.path, PAGE_FILE_MAX).err()?),
-    };
-    match read_text(&file.path, POLICY_FILE_MAX) {
-        Ok(text) if text.contains(mark) => None,
-        Ok(_) => Some(
-            Diagnostic::error(file.span.clone(), format!("{shown} holds no {what}"))
-                .label(format!("expected a PEM file with a {what}"))
-                .help("are cert and key the wrong way round?"),
-        ),
-        Err(error) => unreadable(what, file, error),
-    }
-}
-
-fn unreadable(what: &str, file: &NamedFile, FileError { why, help }: FileError) -> Option<Diagnostic> {
-    let message = format!("the {what} {} cannot be read: {why}", file.path.display());
-    Some(Diagnostic::error(file.span.clone(), message).label("named here").help(help))
-}
-
-/// A key file that is there and is none; one that is not there yet is made on first run.
-fn damaged_keys(file: &NamedFile) -> Option<Diagnostic> {
-    if !file.path.exists() {
-        return None;
-    }
-    let why = match read_text(&file.path, POLICY_FILE_MAX) {
-        Ok(text) => crate::keys::Keys::parse(&text).err()?.to_string(),
-        Err(FileError { why, .. }) => why,
-    };
-    let shown = file.path.display();
-    let diagnostic = Diagnostic::error(file.span.clone(), format!("{shown} cannot be used: {why}"));
-    Some(diagnostic.label("named here").help("name a file that is not there: it is made on first run"))
 }
 
 fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, ends: &mut Vec<Over>) -> Option<Policy> {

@@ -9,12 +9,11 @@
 //! [`Passage::turn`]: crate::pipeline::passage::Passage::turn
 
 use std::collections::{BinaryHeap, HashMap};
-use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crowd::{Arrivals, Arriving, Patience};
-use super::figures::{Report, Span};
+use super::crowd::{Arrivals, Patience};
+use super::figures::{Report, Span, Waits};
 use super::journey::Journey;
 use super::origin::{Origin, Shape};
 use super::random::Random;
@@ -28,22 +27,26 @@ use crate::policy::{Level, Policy};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Telemetry;
 use crate::waiting_room;
+use crate::waiting_room::invitation::LaneTag;
 use crate::waiting_room::page::Page;
 
 mod flights;
 #[cfg(test)]
 mod tests;
 mod visitors;
+mod waves;
 
 use flights::Flights;
 use visitors::Visitor;
+use waves::Coming;
+pub use waves::{Crowd, EVERYONE, Error as CrowdError, Wave};
 
 /// How often rooms admit and levels are looked at, as at the edge.
 const TICK: Duration = Duration::from_millis(100);
 /// How often an origin out of reach is probed.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
-/// The moment at which a day begins: any.
-const BEGAN_UNIX_MS: u64 = 1_790_000_000_000;
+/// The moment at which a day begins for which nothing opens: any.
+pub const BEGINS_UNIX_MS: u64 = 1_790_000_000_000;
 /// Spans in a day at least, if they are not shorter than a second.
 const SPANS: u32 = 240;
 
@@ -54,11 +57,13 @@ pub struct Plan {
     pub snapshot: Option<Snapshot>,
     /// Of every origin in the policy. The kinds of its requests are the routes' numbers.
     pub origin: Shape,
+    /// When the day begins, milliseconds since 1970 UTC.
+    pub begins_unix_ms: u64,
+    /// Who comes when: at most `WAVES_MAX` waves.
+    pub waves: Vec<Wave>,
+    /// How they bear refusals, and whether one of them is greedy.
     pub arrivals: Arrivals,
-    pub visitors: u32,
-    /// In which time they come.
-    pub over: Duration,
-    /// How long the day lasts after that at most.
+    /// How long the day lasts at most after all have come.
     pub after: Duration,
     pub patience: Patience,
     /// Between two pages, on average.
@@ -86,8 +91,12 @@ struct Day {
     hand: Hand,
     now: Now,
     random: Random,
+    begins_unix_ms: u64,
     arrivals: Arrivals,
-    arriving: Peekable<Arriving>,
+    coming: Coming,
+    /// By wave.
+    lines: Vec<Line>,
+    waits: Vec<Waits>,
     visitors: Vec<Visitor>,
     /// How many have come and not ended.
     here: u64,
@@ -116,27 +125,28 @@ struct Day {
 
 impl Day {
     fn begin(plan: Plan) -> Self {
-        let (clock, hand) = Clock::told(BEGAN_UNIX_MS);
+        let (clock, hand) = Clock::told(plan.begins_unix_ms);
         let now = clock.now();
         let keys = Arc::new(Keys::from_bytes(1, &[7; 32]));
         let rooms = plan.policy.waiting_rooms.iter().map(|rules| {
             let secret = blake3::derive_key("seawall simulated room", &plan.seed.to_le_bytes());
             let machine = waiting_room::Room::new(rules.clone(), secret, now);
-            // The crowd has no invitations, and sees no page.
-            let parts = room::Parts {
-                page: Page::built_in(&rules.name),
-                lanes: vec![keys.as_ref().clone(); rules.lanes.len()],
-            };
+            // The crowd sees no page, and shows its invitations to the room itself.
+            let lanes = vec![keys.as_ref().clone(); rules.lanes.len()];
+            let parts = room::Parts { page: Page::built_in(&rules.name), lanes };
             Arc::new(Room::new(machine, rules, parts, keys.clone(), clock))
         });
         let rooms: Vec<_> = rooms.collect();
         let held = vec![false; rooms.len()];
+        let (lines, waits) = lines(&plan);
         let telemetry = Arc::new(Telemetry::new(None));
         // The crowd has no passes.
         let passes = vec![None; plan.policy.clients.len()];
         let parts = Parts { clock, telemetry, snapshot: plan.snapshot, rooms, passes, seed: plan.seed };
         let origins = (1..).zip(&plan.policy.origins).map(|(n, _)| Origin::new(plan.origin.clone(), plan.seed ^ n));
         let origins: Vec<_> = origins.collect();
+        let visitors: usize = plan.waves.iter().map(|wave| wave.visitors as usize).sum();
+        let over = plan.waves.iter().map(|wave| wave.begins + wave.over).max().unwrap_or_default();
         let mut day = Self {
             probed: vec![Mono::ZERO; origins.len()],
             origins,
@@ -145,9 +155,12 @@ impl Day {
             hand,
             now,
             random: Random::new(plan.seed),
+            begins_unix_ms: plan.begins_unix_ms,
             arrivals: plan.arrivals,
-            arriving: Arriving::new(plan.arrivals, plan.visitors, plan.over, !plan.seed).peekable(),
-            visitors: Vec::with_capacity(plan.visitors as usize),
+            coming: Coming::new(&plan.waves, !plan.seed),
+            lines,
+            waits,
+            visitors: Vec::with_capacity(visitors),
             here: 0,
             wheel: Wheel::default(),
             patience: plan.patience,
@@ -158,8 +171,8 @@ impl Day {
             flights: Flights::default(),
             next_request: 0,
             held,
-            ends: plan.over + plan.after,
-            span: Duration::from_secs((plan.over / SPANS).as_secs().max(1)),
+            ends: over + plan.after,
+            span: Duration::from_secs((over / SPANS).as_secs().max(1)),
             current: Span::default(),
             spans: Vec::new(),
             target: String::new(),
@@ -171,7 +184,7 @@ impl Day {
 
     fn is_over(&mut self) -> bool {
         let passed = self.now.mono.since(Mono::ZERO);
-        passed >= self.ends || (self.here == 0 && self.arriving.peek().is_none())
+        passed >= self.ends || (self.here == 0 && self.coming.is_over())
     }
 
     fn end(mut self) -> Report {
@@ -179,7 +192,7 @@ impl Day {
         if self.now.mono.since(Mono::ZERO) > before {
             self.close_span();
         }
-        Report { span: self.span, spans: self.spans, still_there: self.here }
+        Report { span: self.span, spans: self.spans, waits: self.waits, still_there: self.here }
     }
 
     fn come(&self) -> u32 {
@@ -196,8 +209,8 @@ impl Day {
         if ends(TICK) {
             self.tick();
         }
-        while let Some((_, _)) = self.arriving.next_if(|(_, when)| *when <= passed) {
-            self.arrive();
+        while let Some(wave) = self.coming.next_by(passed) {
+            self.arrive(wave);
         }
         if passed <= self.ends {
             self.be_greedy();
@@ -216,7 +229,7 @@ impl Day {
     /// It is this time now, also for what is dropped.
     fn tell(&mut self, mono: Mono) {
         self.hand.set(mono);
-        self.now = Now { mono, unix_ms: BEGAN_UNIX_MS + mono.as_nanos() / 1_000_000 };
+        self.now = Now { mono, unix_ms: self.begins_unix_ms + mono.as_nanos() / 1_000_000 };
     }
 
     /// What the shell does each tenth of a second.
@@ -259,6 +272,37 @@ impl Day {
         self.current.lasts = self.now.mono.since(Mono::ZERO).saturating_sub(before);
         self.spans.push(std::mem::take(&mut self.current));
     }
+}
+
+/// Where the visitors of one wave stand in line.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// When it opens; milliseconds of the day.
+    opens_ms: u32,
+    /// The room and the lane that they are invited to.
+    invited: Option<(u8, LaneTag)>,
+    /// Index of its waits.
+    waits: usize,
+}
+
+/// Of each wave, and the waits of each line.
+fn lines(plan: &Plan) -> (Vec<Line>, Vec<Waits>) {
+    let mut waits = vec![Waits::new(EVERYONE)];
+    let lines = plan.waves.iter().map(|wave| {
+        let of_lane = |name: &str| {
+            let rooms = (0..).zip(&plan.policy.waiting_rooms);
+            let mut having = rooms.filter(|(_, room)| room.lanes.iter().any(|lane| lane.name == name));
+            having.next().map(|(index, room)| (index, LaneTag::of(&room.name, name)))
+        };
+        let name = wave.lane.as_deref().unwrap_or(EVERYONE);
+        let at = waits.iter().position(|waits| waits.line == name).unwrap_or_else(|| {
+            waits.push(Waits::new(name));
+            waits.len() - 1
+        });
+        let opens_ms = u32::try_from(wave.opens.as_millis()).unwrap_or(u32::MAX);
+        Line { opens_ms, invited: wave.lane.as_deref().and_then(of_lane), waits: at }
+    });
+    (lines.collect(), waits)
 }
 
 /// A step of the wheel, as a share of a second.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use crate::pipeline::reason::Reason;
 use crate::policy::Level;
 
@@ -18,6 +20,8 @@ pub struct Span {
     pub left_queue: u64,
     /// Visitors who were refused once too often.
     pub left_refused: u64,
+    /// Visitors who were told that nobody comes in any more: closed, or sold out.
+    pub left_shut: u64,
     /// Visitors' requests answered, by reason; polls of a room are not among them.
     pub reasons: [u64; Reason::ALL.len()],
     /// Requests that the origin got, for whomever.
@@ -54,6 +58,7 @@ impl Default for Span {
             through: 0,
             left_queue: 0,
             left_refused: 0,
+            left_shut: 0,
             reasons: [0; Reason::ALL.len()],
             to_origin: 0,
             answered: 0,
@@ -116,6 +121,7 @@ impl Span {
         self.through += next.through;
         self.left_queue += next.left_queue;
         self.left_refused += next.left_refused;
+        self.left_shut += next.left_shut;
         self.reasons.iter_mut().zip(next.reasons).for_each(|(a, b)| *a += b);
         self.to_origin += next.to_origin;
         self.answered += next.answered;
@@ -133,8 +139,8 @@ impl Span {
 
 /// Whether it sends a visitor away.
 pub fn is_refusal(reason: Reason) -> bool {
-    use Reason::{Fill, Hit, Own, Pass, Queued, RoomHeld, Snapshot, Stale};
-    !matches!(reason, Pass | Hit | Fill | Stale | Snapshot | Own | Queued | RoomHeld)
+    use Reason::{Fill, Hit, Own, Pass, Queued, RoomHeld, RoomNotOpen, Snapshot, Stale};
+    !matches!(reason, Pass | Hit | Fill | Stale | Snapshot | Own | Queued | RoomHeld | RoomNotOpen)
 }
 
 /// What a day came to.
@@ -143,6 +149,8 @@ pub struct Report {
     /// How long each span is; the last may be shorter.
     pub span: Duration,
     pub spans: Vec<Span>,
+    /// By line: everyone's first, then those of the lanes whose visitors came.
+    pub waits: Vec<Waits>,
     /// Visitors who were still there at the end.
     pub still_there: u64,
 }
@@ -173,6 +181,39 @@ impl Report {
         let spans = self.spans.iter().filter(|span| when(span));
         let (answered, capacity) = spans.fold((0.0, 0.0), |(a, c), span| (a + span.answered as f64, c + span.capacity));
         (capacity > 0.0).then(|| answered / capacity)
+    }
+}
+
+/// How long those waited who came in, from their coming, or from the opening if they came before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waits {
+    /// The lane's name.
+    pub line: String,
+    /// Milliseconds, to three digits; none: its bounds are wrong, which they are not.
+    histogram: Option<Histogram<u64>>,
+}
+
+impl Waits {
+    pub fn new(line: &str) -> Self {
+        const MONTH_MS: u64 = 31 * 86_400_000;
+        Self { line: line.to_owned(), histogram: Histogram::new_with_bounds(1, MONTH_MS, 3).ok() }
+    }
+
+    pub fn record(&mut self, waited: Duration) {
+        if let Some(histogram) = &mut self.histogram {
+            histogram.saturating_record(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// How many came in.
+    pub fn count(&self) -> u64 {
+        self.histogram.as_ref().map_or(0, Histogram::len)
+    }
+
+    /// What this share of them (0 to 1) waited at most; none if nobody came in.
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        Some(Duration::from_millis(histogram.value_at_quantile(share)))
     }
 }
 
@@ -231,11 +272,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_right_to_three_digits() {
+        let mut waits = Waits::new("everyone");
+        assert_eq!(waits.quantile(0.5), None);
+        (1..=1000).for_each(|s| waits.record(Duration::from_secs(s)));
+        let median = waits.quantile(0.5).unwrap().as_secs_f64();
+        assert!((median / 500.0 - 1.0).abs() < 2e-3 && waits.count() == 1000, "{median}");
+    }
+
+    #[test]
     fn spans_add_up() {
         let mut span = Span { arrived: 1, waiting: 5, ..Span::default() };
         span.count(Reason::Hit);
         span.count(Reason::QueueFull);
-        let report = Report { span: Duration::from_secs(1), spans: vec![span; 10], still_there: 0 };
+        let report = Report { span: Duration::from_secs(1), spans: vec![span; 10], waits: Vec::new(), still_there: 0 };
         let total = report.total();
         assert_eq!((total.arrived, total.waiting, total.hits(), total.refused()), (10, 5, 10, 10));
         let (each, spans) = report.in_at_most(4);

@@ -198,7 +198,7 @@ mod tests {
         let shop = crate::policy::file::load(std::path::Path::new("config/shop-drop.toml")).unwrap().0;
         let journey = Journey::of(&shop).to_string();
         assert!(journey.starts_with("/, "), "{journey}");
-        assert!(journey.ends_with("POST /login 30%, /cart/*"), "{journey}");
+        assert!(journey.ends_with("POST /login 30%, /cart/*, /order-received/*"), "{journey}");
         assert!(!journey.contains("webhook") && !journey.contains("asset"), "{journey}");
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::figures::{Report, Span};
+use super::day::EVERYONE;
+use super::figures::{Report, Span, Waits};
 use crate::policy::Level;
 
 /// Below this share of its capacity an origin stands idle, while people wait for it.
@@ -13,6 +14,7 @@ pub fn verdicts(report: &Report) -> Vec<String> {
     let total = report.total();
     let mut says = vec![visitors(&total, report.still_there)];
     says.extend(waits(report, &total));
+    says.extend(lines(report));
     says.extend(refusals(&total));
     says.extend(capacity(report));
     says.push(format!(
@@ -39,6 +41,7 @@ fn visitors(total: &Span, still_there: u64) -> String {
     let lost = [
         (total.left_queue, "left the queue before their turn"),
         (total.left_refused, "gave up after refusals"),
+        (total.left_shut, "found it closed"),
         (still_there, "were still there at the end"),
     ];
     for (index, (how_many, what)) in lost.iter().filter(|(how_many, _)| *how_many > 0).enumerate() {
@@ -57,6 +60,18 @@ fn waits(report: &Report, total: &Span) -> Option<String> {
         "The tail waits {tail}: the longest that anyone waited who came in. At most {} waited at once.",
         count(most)
     ))
+}
+
+/// How long each line waited.
+fn lines(report: &Report) -> Vec<String> {
+    let line = |waits: &Waits| {
+        let at = |share| waits.quantile(share).map(duration);
+        let (count, name) = (count(waits.count()), &waits.line);
+        let who = if name == EVERYONE { String::new() } else { format!(" by lane {name}") };
+        Some(format!("{count} came in{who}: half of them waited at most {}, nine of ten {}.", at(0.5)?, at(0.9)?))
+    };
+    let waited = |waits: &&Waits| waits.quantile(1.0).is_some_and(|most| most >= Duration::from_secs(1));
+    report.waits.iter().filter(waited).filter_map(line).collect()
 }
 
 fn refusals(total: &Span) -> Option<String> {
@@ -138,7 +153,9 @@ mod tests {
         let mut span = Span { arrived: 10, through: 8, left_queue: 2, waiting: 5, ..Span::default() };
         (span.answered, span.capacity, span.waited) = (10, 100.0, Some(Duration::from_secs(2_520)));
         span.count(Reason::QueueFull);
-        let said = verdicts(&Report { span: Duration::from_secs(1), spans: vec![span], still_there: 0 }).join("\n");
+        let said =
+            verdicts(&Report { span: Duration::from_secs(1), spans: vec![span], waits: Vec::new(), still_there: 0 })
+                .join("\n");
         assert!(said.contains("8 of 10 visitors got all they came for (80.0 %); 2 left the queue"), "{said}");
         assert!(said.contains("The tail waits 42 min"), "{said}");
         assert!(said.contains("did 10.0 % of what it can: a larger capacity"), "{said}");

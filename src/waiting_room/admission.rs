@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::line::RETURNERS;
+use super::queue::Standing;
 use super::record::{Changes, Header, Record};
 use super::sessions::{Freed, Restored, Slot};
 use super::{LIVENESS_WINDOW, Limit, Room, Ticket, millis};
@@ -18,6 +19,9 @@ const NUMBERS_PER_TICK: u64 = 16;
 const LEASES_MAX: u32 = 256;
 /// How old a prefix count may be.
 const RECOUNT: Duration = Duration::from_secs(1);
+/// How long a slot is kept for one whose turn has come: until their next poll, and a little more. After
+/// that it goes on, and they are let in before all others when they come within `claim`.
+const KEPT: Duration = Duration::from_secs(25);
 /// One slot, in the unit of a line's return share.
 const WHOLE: u64 = 5;
 /// What one admission of a line of weight 1 moves its pass.
@@ -106,13 +110,16 @@ impl Room {
 
     fn expire(&mut self, at_ms: u64, session_ms: u64) {
         let terms = self.terms();
-        let (lines, figures) = (&mut self.lines, &mut self.figures);
+        let (lines, figures, called) = (&mut self.lines, &mut self.figures, &mut self.called);
+        let called_until_ms = session_ms.saturating_add(millis(self.policy.claim.saturating_sub(KEPT)));
+        called.expire(session_ms);
         self.sessions.sweep(session_ms, terms, |freed| match freed {
             Freed::Lapsed(ticket) => {
                 let (lane, number) = Ticket::of_key(ticket);
                 if let Some(line) = lines.get_mut(usize::from(lane)).filter(|line| number > line.void) {
                     let place = line.queue.board().place_of(number);
                     line.queue.reopen(place);
+                    called.remember(ticket, called_until_ms);
                 }
                 figures.no_shows_total += 1;
             }
@@ -218,14 +225,8 @@ impl Room {
     fn serve(&mut self, credit: u64, now: Now) -> u64 {
         let (mut spent, mut served) = (0, 0);
         while self.sessions.has_lease() || spent < credit {
-            let Some((ticket, seen)) = self.next_in_line(now) else { break };
-            let claim = if !seen && self.ms(now) < self.presumed_until_ms {
-                // Perhaps nobody: it was live before a restart, and has not been heard of since.
-                self.policy.claim.min(LIVENESS_WINDOW)
-            } else {
-                self.policy.claim
-            };
-            let deadline_ms = self.session_ms(now).saturating_add(millis(claim));
+            let Some(ticket) = self.next_in_line(now) else { break };
+            let deadline_ms = self.session_ms(now).saturating_add(millis(self.policy.claim.min(KEPT)));
             if !self.sessions.reassign_lease(ticket, deadline_ms) {
                 self.sessions.occupy(Slot::Reserved { deadline_ms }, ticket);
                 spent += 1;
@@ -238,9 +239,19 @@ impl Room {
         served
     }
 
-    /// The ticket whose turn it is, and whether its visitor was seen in this window: first those who
-    /// only stepped out, then of the other lines the one that has had least for its weight.
-    fn next_in_line(&mut self, now: Now) -> Option<(u64, bool)> {
+    /// The ticket whose turn it is: first those who come back, then of the other lines the one that has
+    /// had least for its weight.
+    fn next_in_line(&mut self, now: Now) -> Option<u64> {
+        while let Some(key) = self.back.pop_front() {
+            let (lane, number) = Ticket::of_key(key);
+            let Some(line) = self.lines.get_mut(usize::from(lane)) else { continue };
+            let place = line.queue.board().place_of(number);
+            if line.queue.board().standing(place) == Standing::Returning {
+                line.queue.finish(place);
+                self.figures.returns_total += 1;
+                return Some(key);
+            }
+        }
         let mut tried = 0u32;
         loop {
             let waits = |lane: &usize| tried & (1 << lane) == 0 && self.waits_in(*lane, now) > 0;
@@ -256,22 +267,21 @@ impl Room {
 
     /// The next of one line. One slot in five is for those who were away when their turn came, all of
     /// them if nobody else waits.
-    fn next_of(&mut self, lane: usize) -> Option<(u64, bool)> {
+    fn next_of(&mut self, lane: usize) -> Option<u64> {
         let lottery = self.is_lottery() && lane != usize::from(RETURNERS);
         let line = self.lines.get_mut(lane)?;
         let limit = line.limit(lottery);
         let returns = line.return_share >= WHOLE || line.queue.first_waiting().is_none_or(|place| place > limit);
-        let (place, seen) = match returns.then(|| line.queue.serve_returning()).flatten() {
+        let place = match returns.then(|| line.queue.serve_returning()).flatten() {
             Some(place) => {
                 line.return_share = line.return_share.saturating_sub(WHOLE);
                 self.figures.returns_total += 1;
-                (place, true)
+                place
             }
             None => {
-                let seen = line.queue.first_waiting().is_some_and(|place| line.queue.board().seen_now(place));
                 let place = line.queue.serve_next(limit)?;
                 line.return_share = (line.return_share + 1).min(WHOLE);
-                (place, seen)
+                place
             }
         };
         // Who was idle does not save up: a line goes on where the others are.
@@ -279,7 +289,7 @@ impl Room {
         line.pass = self.pass_at.saturating_add(STRIDE / u64::from(line.weight.max(1)));
         let number = line.queue.board().number_at(place);
         let lane = u8::try_from(lane).ok()?;
-        Some((Ticket::new(lane, number, 0).key(), seen))
+        Some(Ticket::new(lane, number, 0).key())
     }
 
     fn changes(&mut self, now: Now, clean: bool) -> Changes {

@@ -67,10 +67,11 @@ impl Room {
                     return Visit::Inside { session: Session { turn, ..session }, fresh };
                 }
                 Recognised::Copy => self.figures.copies_total += 1,
-                Recognised::No if self.sessions.comes_back(session.generation, at_ms) => {
-                    return self.draw_number(RETURNERS, presented, now);
+                Recognised::No => {
+                    if let Some(visit) = self.step_back_in(session, presented, now) {
+                        return visit;
+                    }
                 }
-                Recognised::No => {}
             }
         }
         match presented.ticket {
@@ -109,8 +110,43 @@ impl Room {
         };
         let place = board.place_of(ticket.number);
         match board.see(place).standing {
+            // Not there when their turn came: now before all who wait.
+            Standing::Returning if self.is_called(ticket, now) => self.signs().next(ticket, now),
             Standing::Waiting | Standing::Returning => self.signs().queued(ticket, place, now),
-            Standing::Done | Standing::Unknown => self.draw_number(ticket.lane, presented, now),
+            Standing::Done | Standing::Unknown if ticket.lane == EVERYONE => self.draw_number(EVERYONE, presented, now),
+            // A place in a lane was given once; another is for another invitation.
+            Standing::Done | Standing::Unknown => self.enqueue(presented, now),
+        }
+    }
+
+    /// One whose session ended for idleness a short while ago: a place before all others.
+    fn step_back_in(&mut self, session: Session, presented: Presented, now: Now) -> Option<Visit> {
+        let presented = Presented { session: None, ..presented };
+        match self.sessions.comes_back(session.generation, self.session_ms(now))? {
+            Some(number) => {
+                let issued_unix_s = u32::try_from(now.unix_ms / 1000).unwrap_or(u32::MAX);
+                Some(self.turn_of(Ticket::new(RETURNERS, number, issued_unix_s), presented, now))
+            }
+            None => {
+                let visit = self.draw_number(RETURNERS, presented, now);
+                if let Visit::Queued { ticket, .. } = visit {
+                    self.sessions.came_back(session.generation, ticket.number);
+                }
+                Some(visit)
+            }
+        }
+    }
+
+    /// Whether a ticket's turn had come a short while ago: then it is before all others now.
+    fn is_called(&mut self, ticket: Ticket, now: Now) -> bool {
+        let key = ticket.key();
+        match self.called.find(key, self.session_ms(now)) {
+            Some(None) => {
+                self.called.give(key, key);
+                self.back.push_back(key);
+                true
+            }
+            found => found.is_some(),
         }
     }
 
@@ -141,8 +177,11 @@ impl Room {
         let waits = self.signs().waits(lane, now);
         let before = self.lines.get(usize::from(lane)).map(|line| line.phase(now.unix_ms)) == Some(Phase::Before);
         if before || matches!(waits, Waits::SoldOut | Waits::Closed) {
-            let opens_in = if let Waits::Before { opens_in } = waits { opens_in } else { Duration::MAX };
-            return Visit::Shut { waits, retry_after: (opens_in / 4).clamp(POLL_MAX, Duration::from_secs(300)) };
+            let retry_after = match waits {
+                Waits::Before { opens_in } => (opens_in / 4).clamp(POLL_MAX, Duration::from_secs(300)),
+                _ => 3 * POLL_MAX,
+            };
+            return Visit::Shut { waits, retry_after };
         }
         let invited = presented.invited.filter(|_| lane != EVERYONE);
         match presented.stub.filter(|stub| stub.lane == lane) {

@@ -6,17 +6,16 @@
 
 use std::collections::HashMap;
 
+mod disk;
 mod entry;
-mod stepped_out;
 mod turn;
 
 use entry::Entry;
 pub use entry::{Slot, Terms};
-use stepped_out::SteppedOut;
 use turn::{Checked, Turn};
 
 use super::Session;
-use super::record::{SlotKind, SlotRecord};
+use super::remembered::Remembered;
 
 /// Provisional sessions of one client at most: more walk in by their second touch.
 const PROVISIONAL_PER_CLIENT: u16 = 8;
@@ -77,7 +76,7 @@ pub struct Sessions {
     by_ticket: HashMap<u64, u32>,
     /// Provisional sessions by client.
     provisional: HashMap<u64, u16>,
-    stepped_out: SteppedOut,
+    stepped_out: Remembered,
     occupied: u32,
     reserved: u32,
     /// The last generation given.
@@ -161,10 +160,10 @@ impl Sessions {
     /// Gives a lease to one who has just come; provisionally if without a cookie, and then to so
     /// many of one client only.
     pub fn take_lease(&mut self, at_ms: u64, provisional: Option<u64>) -> Option<(u32, u32)> {
-        if let Some(client) = provisional.filter(|client| *client != 0) {
-            if self.provisional.get(&client).is_some_and(|count| *count >= PROVISIONAL_PER_CLIENT) {
-                return None;
-            }
+        let has =
+            |client: &u64| *client != 0 && self.provisional.get(client).is_some_and(|n| *n >= PROVISIONAL_PER_CLIENT);
+        if provisional.as_ref().is_some_and(has) {
+            return None;
         }
         let index = self.leased.pop()?;
         if let Some(client) = provisional {
@@ -266,9 +265,15 @@ impl Sessions {
         self.entry(index).is_none_or(|e| e.generation != generation || e.slot == Slot::Free || e.over(at_ms, terms))
     }
 
-    /// Whether one whose session is gone may come back without queueing; once.
-    pub fn comes_back(&mut self, generation: u32, at_ms: u64) -> bool {
-        self.stepped_out.take(generation, at_ms)
+    /// Whether one whose session is gone may come back without queueing, and the number that it was
+    /// given when it did.
+    pub fn comes_back(&self, generation: u32, at_ms: u64) -> Option<Option<u64>> {
+        self.stepped_out.find(u64::from(generation), at_ms)
+    }
+
+    /// One who came back was given this number.
+    pub fn came_back(&mut self, generation: u32, number: u64) {
+        self.stepped_out.give(u64::from(generation), number);
     }
 
     /// This session ends then, or when its last request does.
@@ -353,7 +358,7 @@ impl Sessions {
                 Slot::Active if entry.busy == 0 && (entry.idle(at_ms, terms) || entry.over(at_ms, terms)) => {
                     if entry.provisional.is_none() && !entry.over(at_ms, terms) && !terms.back.is_zero() {
                         let until = at_ms.saturating_add(u64::try_from(terms.back.as_millis()).unwrap_or(u64::MAX));
-                        self.stepped_out.remember(entry.generation, until);
+                        self.stepped_out.remember(u64::from(entry.generation), until);
                     }
                     self.free_slot(index);
                     let stayed_ms = at_ms.saturating_sub(entry.started_ms);
@@ -362,91 +367,6 @@ impl Sessions {
                 _ => {}
             }
         }
-    }
-
-    /// What has changed since the last call, to be written.
-    pub fn take_dirty(&mut self, unix_s: impl Fn(u64) -> u32) -> Vec<SlotRecord> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut records = Vec::with_capacity(dirty.len());
-        for index in dirty {
-            let Some(entry) = self.entries.get_mut(index as usize) else { continue };
-            entry.dirty = false;
-            let kind = match entry.slot {
-                Slot::Free => SlotKind::Free,
-                Slot::Leased => SlotKind::Leased,
-                Slot::Reserved { .. } => SlotKind::Reserved,
-                Slot::Active => SlotKind::Active,
-            };
-            records.push(SlotRecord {
-                slot: index,
-                kind,
-                generation: entry.generation,
-                ticket: entry.ticket,
-                started_unix_s: if kind == SlotKind::Active { unix_s(entry.started_ms) } else { 0 },
-            });
-        }
-        records
-    }
-
-    /// What could not be written is to be written again.
-    pub fn put_back(&mut self, records: &[SlotRecord]) {
-        for record in records {
-            self.touch_disk(record.slot);
-        }
-    }
-
-    /// Gives a slot that waits for the disk more time.
-    pub fn renew_pending(&mut self, until_ms: u64) {
-        for index in &self.pending {
-            if let Some(Entry { slot: Slot::Reserved { deadline_ms }, .. }) = self.entries.get_mut(*index as usize) {
-                *deadline_ms = until_ms.max(*deadline_ms);
-            }
-        }
-    }
-
-    /// What was pending is on disk: it may be given to its visitors.
-    pub fn publish(&mut self) {
-        for index in std::mem::take(&mut self.pending) {
-            let Some(entry) = self.entries.get_mut(index as usize) else { continue };
-            entry.pending = false;
-            if entry.slot == Slot::Leased {
-                self.leased.push(index);
-            }
-        }
-    }
-
-    /// A slot as it was found on disk; in ascending order.
-    pub fn restore(&mut self, record: &SlotRecord, at: Restored) {
-        // In ascending order, so a slot that is there already was on disk twice: the first counts.
-        while self.entries.len() < record.slot as usize {
-            self.push_free();
-        }
-        if self.entries.len() > record.slot as usize {
-            return;
-        }
-        self.generation = self.generation.max(record.generation);
-        let mut entry = Entry { generation: record.generation, ticket: record.ticket, ..Entry::free() };
-        (entry.seen_ms, entry.started_ms, entry.turn) = (at.seen_ms, at.started_ms, Turn::unknown(at.seen_ms));
-        match record.kind {
-            SlotKind::Free => return self.push_free(),
-            SlotKind::Active => entry.slot = Slot::Active,
-            // Given to someone in the last moment, or to nobody: a short time to tell.
-            SlotKind::Leased => {
-                (entry.slot, entry.seen_ms, entry.started_ms) = (Slot::Active, at.lease_seen_ms, at.seen_ms);
-            }
-            SlotKind::Reserved => {
-                entry.slot = Slot::Reserved { deadline_ms: at.deadline_ms };
-                self.reserved += 1;
-            }
-            SlotKind::Damaged => {
-                (entry.slot, entry.orphan, entry.ticket, entry.started_ms) = (Slot::Active, true, 0, at.seen_ms);
-            }
-        }
-        if entry.ticket != 0 {
-            self.by_ticket.insert(entry.ticket, record.slot);
-        }
-        self.occupied += 1;
-        self.entries.push(entry);
     }
 
     fn push_free(&mut self) {

@@ -241,32 +241,39 @@ fn an_old_cookie_never_opens_a_slot_again() {
 }
 
 #[test]
-fn a_no_show_costs_its_claim_and_may_come_back() {
+fn a_no_show_costs_until_the_next_poll_and_is_first_when_back_within_the_claim() {
     let mut b = Bench::new(policy(1));
-    b.fill(1);
-    let (mut absent, mut patient) = (b.arrive(), b.arrive());
-    // Seen at once before its turn, then gone.
-    for _ in 0..59 {
-        b.pass(10);
-        b.visit(&mut absent);
-        b.visit(&mut patient);
-    }
-    b.pass(12);
+    let mut inside = b.fill(1)[0];
+    let (mut absent, mut second, mut third) = (b.arrive(), b.arrive(), b.arrive());
+    b.room.end_session(inside.session.take().unwrap(), Duration::ZERO, b.now);
+    b.pass(2);
     assert_eq!(b.room.counters().reserved, 1);
-    for _ in 0..18 {
-        b.pass(10);
-        b.visit(&mut patient);
-    }
+    b.pass(26);
+    b.visit(&mut second);
     assert_eq!(b.room.counters().no_shows_total, 1);
-    assert!(matches!(b.visit(&mut patient), Visit::Inside { .. }));
+    assert!(matches!(b.visit(&mut second), Visit::Inside { .. }), "the slot went on");
+    // Asked twice, since an answer may be lost.
+    assert_eq!(position(b.room.poll(absent, b.now)), 1);
     assert_eq!(position(b.visit(&mut absent)), 1);
-    for _ in 0..60 {
-        b.pass(10);
-        b.room.poll(absent, b.now);
-    }
-    b.pass(3);
-    assert!(matches!(b.visit(&mut absent), Visit::Inside { .. }));
+    b.room.end_session(second.session.unwrap(), Duration::ZERO, b.now);
+    b.pass(2);
+    b.visit(&mut third);
+    assert!(matches!(b.visit(&mut absent), Visit::Inside { .. }), "before the third");
     assert_eq!(b.room.counters().returns_total, 1);
+}
+
+#[test]
+fn a_no_show_that_is_back_after_the_claim_returns_in_a_share() {
+    let mut b = Bench::new(policy(1));
+    let mut inside = b.fill(1)[0];
+    let (absent, mut second) = (b.arrive(), b.arrive());
+    b.room.end_session(inside.session.take().unwrap(), Duration::ZERO, b.now);
+    for _ in 0..20 {
+        b.pass(10);
+        b.visit(&mut second);
+    }
+    assert!(second.session.is_some());
+    assert_eq!(position(b.room.poll(absent, b.now)), 1, "nobody else is there");
 }
 
 #[test]

@@ -41,7 +41,7 @@ const PLOTS: [Plot; 5] = [
         lines: &[
             ("arrived", "a", |s| per_second(s.arrived as f64, s)),
             ("through", "b", |s| per_second(s.through as f64, s)),
-            ("left", "c", |s| per_second((s.left_queue + s.left_refused) as f64, s)),
+            ("left", "c", |s| per_second((s.left_queue + s.left_refused + s.left_shut) as f64, s)),
         ],
     },
     Plot {
@@ -176,7 +176,7 @@ mod tests {
         let lasts = Duration::from_secs(1);
         let mut span = Span { lasts, arrived: 5, waiting: 100, level: Level::Static, ..Span::default() };
         span.latencies.record(Duration::from_millis(20));
-        let report = Report { span: Duration::from_secs(1), spans: vec![span; 500], still_there: 0 };
+        let report = Report { span: Duration::from_secs(1), spans: vec![span; 500], waits: Vec::new(), still_there: 0 };
         let page = page("a <policy>", &report);
         assert!(page.contains("a &lt;policy&gt;") && !page.contains("<!--body-->"));
         assert_eq!(page.matches("<svg").count(), PLOTS.len());

@@ -1,14 +1,14 @@
 //! A day as a table, and as JSON.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
 use super::Args;
 use crate::simulation::day::Plan;
-use crate::simulation::figures::{Report, Span};
+use crate::simulation::figures::{Report, Span, Waits};
 use crate::simulation::verdict::{self, count, duration};
 
 /// Rows at most.
@@ -18,14 +18,16 @@ const ROWS: usize = 24;
 pub(super) fn opening(args: &Args, plan: &Plan) -> String {
     let origin = &plan.origin;
     let shape = plan.arrivals.to_possible_value();
+    let visitors = plan.waves.iter().map(|wave| u64::from(wave.visitors)).sum();
     format!(
-        "{}: {} visitors over {} ({}), each {}.\n\
+        "{}: {} visitors over {} ({}), each {}.\n{}\
          The origin: {} workers of {}, {:.0} requests/s at best; collapse {}, sigma {}. Seed {}.",
         args.policy.display(),
-        count(u64::from(plan.visitors)),
-        duration(plan.over),
+        count(visitors),
+        duration(args.over),
         shape.as_ref().map_or("", |s| s.get_name()),
         plan.journey,
+        openings(plan),
         origin.workers,
         duration(origin.service),
         origin.capacity(Duration::ZERO),
@@ -33,6 +35,25 @@ pub(super) fn opening(args: &Args, plan: &Plan) -> String {
         origin.sigma,
         plan.seed,
     )
+}
+
+/// When the day begins, and who gathers for which opening; nothing where nothing opens.
+fn openings(plan: &Plan) -> String {
+    let clock = |since: Duration| {
+        let at = UNIX_EPOCH + Duration::from_millis(plan.begins_unix_ms) + since;
+        humantime::format_rfc3339_seconds(at).to_string()
+    };
+    let mut says = String::new();
+    for wave in plan.waves.iter().filter(|wave| !wave.opens.is_zero()) {
+        let who = wave.lane.as_deref().map_or(String::new(), |lane| format!(" of lane {lane}"));
+        let when = if wave.begins < wave.opens { "gather before it" } else { "come then" };
+        let (visitors, opens) = (count(u64::from(wave.visitors)), clock(wave.opens));
+        let _ = writeln!(says, "The opening{who}: {opens}; {visitors} {when}.");
+    }
+    if !says.is_empty() {
+        let _ = writeln!(says, "The day begins at {}.", clock(Duration::ZERO));
+    }
+    says
 }
 
 /// A line a while.
@@ -54,7 +75,7 @@ pub(super) fn table(report: &Report) -> String {
             count(row.served()),
             count(row.hits()),
             count(row.refused()),
-            count(row.left_queue + row.left_refused),
+            count(row.left_queue + row.left_refused + row.left_shut),
             row.level.name(),
             at(0.5),
             at(0.99),
@@ -82,8 +103,19 @@ pub(super) fn json(report: &Report) -> Value {
     json!({
         "spans": report.spans.iter().map(figures).collect::<Vec<_>>(),
         "total": total,
+        "waits": report.waits.iter().map(waits).collect::<serde_json::Map<_, _>>(),
         "verdicts": verdict::verdicts(report),
     })
+}
+
+/// Of one line, by its name.
+fn waits(waits: &Waits) -> (String, Value) {
+    let seconds = |share| waits.quantile(share).map(|d| d.as_secs_f64());
+    let figures = json!({
+        "came_in": waits.count(), "p50_seconds": seconds(0.5), "p90_seconds": seconds(0.9),
+        "p99_seconds": seconds(0.99), "most_seconds": seconds(1.0),
+    });
+    (waits.line.clone(), figures)
 }
 
 fn figures(span: &Span) -> Value {
@@ -92,7 +124,7 @@ fn figures(span: &Span) -> Value {
         span.refusals().map(|(reason, n)| (reason.label().to_owned(), n.into())).collect();
     json!({
         "seconds": span.lasts.as_secs_f64(), "arrived": span.arrived, "through": span.through, "left_queue": span.left_queue,
-        "left_refused": span.left_refused, "served": span.served(), "hits": span.hits(), "refused": refused,
+        "left_refused": span.left_refused, "left_shut": span.left_shut, "served": span.served(), "hits": span.hits(), "refused": refused,
         "to_origin": span.to_origin, "answered": span.answered, "capacity": span.capacity,
         "waiting": span.waiting, "inside": span.inside, "waited_seconds": span.waited.map(|d| d.as_secs_f64()),
         "in_flight": span.in_flight, "queued": span.queued, "limit": span.limit, "level": span.level.name(),

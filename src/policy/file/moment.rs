@@ -34,6 +34,11 @@ pub(super) fn moment(value: &Value<'_>) -> Option<u64> {
     None
 }
 
+/// The same from a text alone.
+pub fn parse(text: &str) -> Option<u64> {
+    unix_ms(&text.parse().ok()?)
+}
+
 fn unix_ms(written: &Datetime) -> Option<u64> {
     let (date, time) = (written.date?, written.time?);
     let offset_minutes = match written.offset? {

@@ -72,7 +72,7 @@ impl Around<'_> {
         let max_queue = table.read("max_queue", MAX_QUEUE, |v| v.integer(1, ENTRIES_MAX).and_then(NonZeroU64::new));
         let bypass = table.take("bypass").map(|v| self.bypass(&v)).unwrap_or_default();
         let cookie_domain = table.read("cookie_domain", None, |v| v.parse(domain::EXPECTED, domain::cookie_domain));
-        let page = table.take("page").and_then(|v| self.page(&v));
+        let page = table.take("page").and_then(|v| self.page(&v, &name));
         let lanes = table.take_table("lanes").map(|lanes| self.lanes(lanes, &hours)).unwrap_or_default();
         let commands = table.read("commands", Commands::ALL, |v| Some(commands(v)));
         let on_store_failure = table.read("on_store_failure", OnStoreFailure::default(), on_store_failure);
@@ -141,9 +141,13 @@ impl Around<'_> {
         items.iter().filter_map(|item| self.clients.refer(item, "clients").map(ClientsId)).collect()
     }
 
-    fn page(&mut self, value: &Value<'_>) -> Option<PathBuf> {
+    fn page(&mut self, value: &Value<'_>, room: &str) -> Option<PathBuf> {
         let path = house::path(value, self.base)?;
-        self.files.push(NamedFile { path: path.clone(), kind: FileKind::Page, span: value.span.clone() });
+        self.files.push(NamedFile {
+            path: path.clone(),
+            kind: FileKind::Page { room: room.to_owned() },
+            span: value.span.clone(),
+        });
         Some(path)
     }
 }

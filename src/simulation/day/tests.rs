@@ -40,9 +40,16 @@ fn plan(arrivals: Arrivals, visitors: u32, over: u64) -> Plan {
         policy,
         snapshot: None,
         origin: Shape::shop().collapsing(0.5),
+        begins_unix_ms: BEGINS_UNIX_MS,
+        waves: vec![Wave {
+            lane: None,
+            visitors,
+            arrivals,
+            begins: Duration::ZERO,
+            over: Duration::from_secs(over),
+            opens: Duration::ZERO,
+        }],
         arrivals,
-        visitors,
-        over: Duration::from_secs(over),
         after: Duration::from_secs(1200),
         patience: Patience { median: Duration::from_secs(300) },
         think: Duration::from_secs(4),
@@ -124,4 +131,56 @@ fn nobody_who_waits_is_taken_for_absent() {
         assert!(before.abs_diff(after) < 100, "{before} waited, and a second later {after}");
     }
     assert!(report.spans[500].waiting > 10_000);
+}
+
+/// 20 inside, a lane that opens a minute earlier, and both gather.
+const RELEASE: &str = r#"
+[edge]
+listen = ["127.0.0.1:0"]
+[origin.shop]
+servers = ["127.0.0.1:9"]
+[waiting_room.release]
+capacity = 20
+opens = 2026-11-27T10:00:00+01:00
+gather = "2m"
+closes = 2026-11-27T10:20:00+01:00
+outside = "closed"
+session = { idle = "30s", max = "5m" }
+claim = "30s"
+lanes.fans = { weight = 4, invitations = "fans.keys", uses = 1, opens = 2026-11-27T09:59:00+01:00 }
+[[route]]
+name = "thanks"
+path = "/thanks"
+waiting_room = "release"
+ends_session = "0s"
+[[route]]
+name = "all"
+waiting_room = "release"
+"#;
+
+#[test]
+fn a_release_lets_nobody_in_before_its_opening_and_the_invited_first() {
+    let policy = file::parse(RELEASE, std::path::Path::new(".")).policy.unwrap();
+    let crowd = Crowd {
+        visitors: 1_000,
+        arrivals: Arrivals::Flash,
+        over: Duration::from_secs(120),
+        gathered: 0.6,
+        invited: vec![("fans".to_owned(), 100)],
+        from_unix_ms: None,
+    };
+    let (begins_unix_ms, waves) = crowd.waves(&policy, 0).unwrap();
+    let mut plan = plan(Arrivals::Flash, 1, 1);
+    plan.journey.steps = ["/seats/*", "/thanks"].map(|step| step.parse().unwrap()).to_vec();
+    plan.patience = Patience { median: Duration::from_secs(100_000) };
+    let report = day(Plan { policy, begins_unix_ms, waves, after: Duration::from_secs(3_600), ..plan });
+    assert!(report.spans[..60].iter().all(|span| span.inside == 0), "the lane opens after a minute");
+    assert!(report.spans[62..119].iter().any(|span| span.inside > 15));
+    assert!(report.spans.iter().all(|span| span.inside <= 20));
+    let total = report.total();
+    assert_eq!(total.through + total.left_shut, 1_000, "{total:?}");
+    assert!(total.through > 900, "all who came before it closed: {total:?}");
+    let [everyone, fans] = &report.waits[..] else { panic!("two lines") };
+    assert_eq!((everyone.line.as_str(), fans.line.as_str(), fans.count()), ("everyone", "fans", 100));
+    assert!(fans.quantile(0.9).unwrap() * 2 < everyone.quantile(0.5).unwrap());
 }

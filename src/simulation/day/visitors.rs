@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::{Day, Who, step_seconds};
+use super::{Day, Line, Who, step_seconds};
 use crate::clock::Mono;
 use crate::pipeline::answer::{Answer, RequestId};
 use crate::pipeline::passage::Passage;
@@ -13,7 +13,7 @@ use crate::pipeline::view::{Field, View};
 use crate::pipeline::{Outcome, decide};
 use crate::simulation::figures::is_refusal;
 use crate::simulation::journey::{item, view};
-use crate::waiting_room::{LIVENESS_WINDOW, POLL_MAX, Place, Presented, Session, Stub, Ticket, Visit};
+use crate::waiting_room::{Invited, LIVENESS_WINDOW, POLL_MAX, Place, Presented, Session, Stub, Ticket, Visit, Waits};
 
 /// How often one deep in a queue is heard of at least: once in each liveness window, or the room
 /// would take its holder for absent.
@@ -35,7 +35,8 @@ enum Carried {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visitor {
     carried: Carried,
-    /// When patience with the queue ends, and when it began; milliseconds of the day.
+    /// When patience with the queue ends, and when it began: not before the opening. Milliseconds of
+    /// the day.
     leaves_ms: u32,
     queued_ms: u32,
     /// Which room it carries something for.
@@ -44,63 +45,115 @@ pub(super) struct Visitor {
     /// Refusals in a row.
     refused: u8,
     item: u8,
+    wave: u8,
 }
 
 impl Day {
-    /// The next of the crowd comes, and asks for the first page.
-    pub(super) fn arrive(&mut self) {
+    /// The next of a wave comes, and asks for the first page; who is invited, for a place.
+    pub(super) fn arrive(&mut self, wave: usize) {
         let number = self.come();
         let item = item(self.random.unit()) as u8;
-        let visitor =
-            Visitor { carried: Carried::Nothing, leaves_ms: 0, queued_ms: 0, room: 0, step: 0, refused: 0, item };
+        let invited = self.lines.get(wave).and_then(|line| line.invited);
+        let visitor = Visitor {
+            carried: Carried::Nothing,
+            leaves_ms: 0,
+            queued_ms: 0,
+            room: invited.map_or(0, |(room, _)| room),
+            step: 0,
+            refused: 0,
+            item,
+            wave: u8::try_from(wave).unwrap_or(u8::MAX),
+        };
         self.visitors.push(visitor);
         self.here += 1;
         self.current.arrived += 1;
-        self.ask(number);
+        self.act(number);
     }
 
     /// This visitor's moment has come: a place to ask for, or a page.
     pub(super) fn act(&mut self, number: u32) {
         let Some(visitor) = self.visitors.get(number as usize).copied() else { return };
-        match visitor.carried {
-            Carried::Stub(stub) => {
-                self.ask_place(number, visitor, Presented { stub: Some(stub), ..Presented::default() })
+        let presented = match visitor.carried {
+            Carried::Session(_) => return self.ask(number),
+            Carried::Nothing => {
+                let invited = self.line(visitor).and_then(|line| line.invited);
+                let Some((_, lane)) = invited else { return self.ask(number) };
+                // Each has an invitation of their own.
+                Presented { invited: Some(Invited { lane, id: u64::from(number) + 1 }), ..Presented::default() }
             }
-            Carried::Ticket(ticket) => {
-                self.ask_place(number, visitor, Presented { ticket: Some(ticket), ..Presented::default() });
-            }
-            Carried::Nothing | Carried::Session(_) => self.ask(number),
-        }
-    }
-
-    fn ask_place(&mut self, number: u32, visitor: Visitor, presented: Presented) {
-        if self.ms() >= visitor.leaves_ms {
+            Carried::Stub(stub) => Presented { stub: Some(stub), ..Presented::default() },
+            Carried::Ticket(ticket) => Presented { ticket: Some(ticket), ..Presented::default() },
+        };
+        if !matches!(visitor.carried, Carried::Nothing) && self.ms() >= visitor.leaves_ms {
             self.current.left_queue += 1;
             return self.leave();
         }
+        self.ask_place(number, visitor, presented);
+    }
+
+    fn ask_place(&mut self, number: u32, visitor: Visitor, presented: Presented) {
         let Some(room) = self.site.rooms().get(usize::from(visitor.room)) else { return };
         let held = self.held.get(usize::from(visitor.room)).copied().unwrap_or_default();
         match room.place(presented, held, self.now) {
             Visit::Inside { session, .. } => {
-                let waited = Duration::from_millis(u64::from(self.ms().saturating_sub(visitor.queued_ms)));
-                self.current.waited = self.current.waited.max(Some(waited));
-                self.carry(number, Carried::Session(session));
+                self.come_in(number, session);
                 self.ask(number);
             }
-            Visit::Queued { ticket, place, .. } => {
-                self.carry(number, Carried::Ticket(ticket));
-                self.poll_after(number, next_poll(place));
-            }
-            Visit::Pass => self.ask(number),
-            Visit::Held | Visit::Crowded => self.poll_after(number, HELD_POLL),
             Visit::Stub { stub, poll_after, .. } => {
-                self.carry(number, Carried::Stub(stub));
+                self.line_up(number, visitor.room, Carried::Stub(stub));
                 self.poll_after(number, poll_after);
             }
-            Visit::Shut { retry_after, .. } | Visit::Full { retry_after, .. } => {
-                self.refused(number, Some(retry_after));
+            Visit::Queued { waits: Waits::SoldOut | Waits::Closed, .. }
+            | Visit::Shut { waits: Waits::SoldOut | Waits::Closed, .. } => self.leave_shut(),
+            Visit::Queued { ticket, place, .. } => {
+                self.line_up(number, visitor.room, Carried::Ticket(ticket));
+                self.poll_after(number, next_poll(place));
+            }
+            Visit::Held => self.poll_after(number, HELD_POLL),
+            // No room in force any more: on to the page.
+            Visit::Pass | Visit::Crowded => {
+                self.carry(number, Carried::Nothing);
+                self.ask(number);
+            }
+            Visit::Shut { retry_after, .. } => self.wheel.put(number, self.now.mono.after(retry_after)),
+            Visit::Full { retry_after, .. } => self.refused(number, Some(retry_after)),
+        }
+    }
+
+    /// In line, with a stub or a number. Patience with it begins with the first, and not before the
+    /// opening.
+    fn line_up(&mut self, number: u32, room: u8, carried: Carried) {
+        let Some(visitor) = self.visitors.get(number as usize).copied() else { return };
+        if !matches!(visitor.carried, Carried::Stub(_) | Carried::Ticket(_)) {
+            let opens_ms = self.line(visitor).map_or(0, |line| line.opens_ms);
+            let queued_ms = self.ms().max(opens_ms);
+            let patience = u32::try_from(self.patience.draw(&mut self.random).as_millis()).unwrap_or(u32::MAX);
+            if let Some(visitor) = self.visitors.get_mut(number as usize) {
+                (visitor.room, visitor.queued_ms) = (room, queued_ms);
+                visitor.leaves_ms = queued_ms.saturating_add(patience);
             }
         }
+        self.carry(number, carried);
+    }
+
+    /// Has a session now that had none.
+    fn come_in(&mut self, number: u32, session: Session) {
+        let Some(visitor) = self.visitors.get(number as usize).copied() else { return };
+        let queued = matches!(visitor.carried, Carried::Stub(_) | Carried::Ticket(_));
+        let waited = if queued { self.ms().saturating_sub(visitor.queued_ms) } else { 0 };
+        let waited = Duration::from_millis(u64::from(waited));
+        if queued {
+            self.current.waited = self.current.waited.max(Some(waited));
+        }
+        let line = self.line(visitor).map_or(0, |line| line.waits);
+        if let Some(waits) = self.waits.get_mut(line) {
+            waits.record(waited);
+        }
+        self.carry(number, Carried::Session(session));
+    }
+
+    fn line(&self, visitor: Visitor) -> Option<&Line> {
+        self.lines.get(usize::from(visitor.wave))
     }
 
     fn poll_after(&mut self, number: u32, after: Duration) {
@@ -158,11 +211,9 @@ impl Day {
 
     /// Seawall's own answer.
     pub(super) fn answered(&mut self, who: Who, mut passage: Passage, answer: &Answer) {
-        if matches!(answer.reason, Reason::Queued | Reason::RoomHeld) {
-            if let Who::Visitor(number) = who {
-                self.current.count(answer.reason);
-                self.queue(number, &passage, answer);
-            }
+        if let (Reason::Queued | Reason::RoomHeld | Reason::RoomNotOpen, Who::Visitor(number)) = (answer.reason, who) {
+            self.current.count(answer.reason);
+            self.queue(number, &passage, answer);
             return passage.finish(answer.reason, answer.status(), 0, self.now.mono);
         }
         if !is_refusal(answer.reason) {
@@ -171,8 +222,12 @@ impl Day {
         if let Who::Visitor(number) = who {
             self.current.count(answer.reason);
             self.take_cookie(number, &mut passage);
-            let field = answer.fields.iter().find(|(name, _)| *name == "retry-after");
-            self.refused(number, field.and_then(|(_, v)| v.parse().ok()).map(Duration::from_secs));
+            if matches!(answer.reason, Reason::RoomSoldOut | Reason::RoomClosed) {
+                self.leave_shut();
+            } else {
+                let field = answer.fields.iter().find(|(name, _)| *name == "retry-after");
+                self.refused(number, field.and_then(|(_, v)| v.parse().ok()).map(Duration::from_secs));
+            }
         }
         passage.finish(answer.reason, answer.status(), 0, self.now.mono);
     }
@@ -220,27 +275,21 @@ impl Day {
         }
     }
 
-    /// Has a place in a room's queue now.
+    /// Has a stub or a place in a room's queue now.
     fn queue(&mut self, number: u32, passage: &Passage, answer: &Answer) {
         let Some(id) = passage.route().waiting_room else { return };
         let room = self.site.room(id).clone();
-        let value = answer.fields.iter().find(|(name, _)| *name == "set-cookie").map(|(_, v)| cookie_value(v));
-        let ticket = value.and_then(|v| Ticket::parse(v.as_bytes(), &self.keys, room.id())).map(Carried::Ticket);
-        let stub = || Stub::parse(value?.as_bytes(), &self.keys, room.id()).map(Carried::Stub);
-        let carried = ticket.or_else(stub);
-        let (now, patience) = (self.ms(), self.patience.draw(&mut self.random));
-        let Some(visitor) = self.visitors.get_mut(number as usize) else { return };
-        if let Some(carried) = carried {
-            visitor.carried = carried;
-            visitor.room = u8::try_from(id.0).unwrap_or(u8::MAX);
-            visitor.queued_ms = now;
-            visitor.leaves_ms = now.saturating_add(u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
-            let retry = answer.fields.iter().find(|(name, _)| *name == "retry-after");
-            let retry = retry.and_then(|(_, v)| v.parse().ok()).map_or(HELD_POLL, Duration::from_secs);
-            return self.poll_after(number, if retry < POLL_MAX { retry } else { HEARTBEAT });
-        }
-        // Held inside: the session goes on, and so does the visitor once the level allows.
-        self.wheel.put(number, self.now.mono.after(HELD_POLL));
+        let field = |name| answer.fields.iter().find(move |(field, _)| *field == name).map(|(_, value)| value);
+        let value = field("set-cookie").map(|value| cookie_value(value).as_bytes()).unwrap_or_default();
+        let stub = Stub::parse(value, &self.keys, room.id()).map(Carried::Stub);
+        let carried = stub.or_else(|| Ticket::parse(value, &self.keys, room.id()).map(Carried::Ticket));
+        let retry = field("retry-after").and_then(|v| v.parse().ok()).map_or(HELD_POLL, Duration::from_secs);
+        let Some(carried) = carried else {
+            // Held inside, or before anyone gets a place: once more when it is time.
+            return self.wheel.put(number, self.now.mono.after(retry));
+        };
+        self.line_up(number, u8::try_from(id.0).unwrap_or(u8::MAX), carried);
+        self.poll_after(number, if retry < POLL_MAX { retry } else { HEARTBEAT });
     }
 
     /// Keeps the session that an answer brings.
@@ -248,11 +297,12 @@ impl Day {
         let Some(id) = passage.route().waiting_room else { return };
         let room = self.site.room(id);
         let mut values = passage.cookies.iter().map(|cookie| cookie_value(cookie));
-        if let Some(session) = values.find_map(|v| Session::parse(v.as_bytes(), &self.keys, room.id())) {
-            self.carry(number, Carried::Session(session));
-            if let Some(visitor) = self.visitors.get_mut(number as usize) {
-                visitor.room = u8::try_from(id.0).unwrap_or(u8::MAX);
-            }
+        let Some(session) = values.find_map(|v| Session::parse(v.as_bytes(), &self.keys, room.id())) else { return };
+        let Some(visitor) = self.visitors.get_mut(number as usize) else { return };
+        visitor.room = u8::try_from(id.0).unwrap_or(u8::MAX);
+        match visitor.carried {
+            Carried::Session(_) => visitor.carried = Carried::Session(session),
+            _ => self.come_in(number, session),
         }
     }
 
@@ -264,6 +314,12 @@ impl Day {
 
     fn room(&self, room: u8) -> Option<&Room> {
         self.site.rooms().get(usize::from(room)).map(AsRef::as_ref)
+    }
+
+    /// Nobody comes in any more.
+    fn leave_shut(&mut self) {
+        self.current.left_shut += 1;
+        self.leave();
     }
 
     /// Has no more to do here.

@@ -57,7 +57,8 @@ impl Language {
         let mut best: Option<(u16, Self)> = None;
         let mut left = ACCEPT_MAX;
         for line in accept_language {
-            let read = line.get(..line.floor_char_boundary(left)).unwrap_or_default();
+            // Tags are ASCII: what is cut within a character is none.
+            let read = line.get(..line.len().min(left)).unwrap_or_default();
             left -= read.len();
             for range in read.split(',') {
                 let mut parts = range.split(';').map(str::trim);

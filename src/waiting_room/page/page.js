@@ -52,7 +52,8 @@ function fill(values) {
     } else if (e.textContent != value) e.textContent = value;
   });
   each("data-seawall-show", function (e, name) {
-    if (name in values) e.hidden = !values[name] && values[name] !== 0;
+    var hide = !values[name] && values[name] !== 0;
+    if (name in values && e.hidden != hide) e.hidden = hide;
   });
 }
 

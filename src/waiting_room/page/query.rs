@@ -2,7 +2,7 @@
 
 use super::escape::put_markup;
 
-/// The parameter that stops a page without scripts from refreshing, when its value is [`STOP`]. It is
+/// The parameter that stops a page without scripts from refreshing, when its value is `stop`. It is
 /// for Seawall alone: no origin needs to see it.
 pub const REFRESH: &str = "seawall_refresh";
 const STOP: &str = "stop";

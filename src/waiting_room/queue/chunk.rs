@@ -28,7 +28,7 @@ pub struct Chunk {
 impl Chunk {
     pub fn new() -> Self {
         Self {
-            words: [const { Word::EMPTY }; WORDS],
+            words: [const { Word::new() }; WORDS],
             prefix: [const { AtomicU64::new(0) }; BLOCKS],
             live: AtomicU32::new(0),
             passed_at: AtomicU64::new(0),
@@ -45,7 +45,9 @@ pub struct Word {
 }
 
 impl Word {
-    const EMPTY: Self = Self { seen: [const { AtomicU64::new(0) }; 2], done: AtomicU64::new(0) };
+    const fn new() -> Self {
+        Self { seen: [const { AtomicU64::new(0) }; 2], done: AtomicU64::new(0) }
+    }
 
     pub fn live(&self) -> u64 {
         let [a, b] = &self.seen;

@@ -6,7 +6,8 @@ use super::*;
 /// off by at most 15 % in the middle of all.
 #[test]
 fn the_estimate_is_right_within_fifteen_percent_in_the_second_half_of_the_wait() {
-    let crowds: [(&str, fn(u64) -> bool, f64, bool); 5] = [
+    type Crowd = (&'static str, fn(u64) -> bool, f64, bool);
+    let crowds: [Crowd; 5] = [
         ("steady, by a rate", |_| true, 0.0, true),
         ("by places, sessions of one length", |_| true, 0.0, false),
         ("a third gives up on the way", |_| true, 0.35, true),
@@ -45,7 +46,7 @@ fn errors_of(stays: fn(u64) -> bool, gives_up: f64, by_rate: bool) -> Vec<f64> {
         b.pass(1);
         for (n, who) in line.iter_mut().enumerate() {
             let gone = leaves(n as u64).is_some_and(|at| second > at) || !stays(n as u64);
-            if came_in[n].is_some() || gone || (second + n as u64) % 10 != 0 {
+            if came_in[n].is_some() || gone || !(second + n as u64).is_multiple_of(10) {
                 continue;
             }
             match b.visit(who) {

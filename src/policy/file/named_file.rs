@@ -1,0 +1,111 @@
+//! Files that the policy names: whether they are there, and are what it takes them for.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::{FileError, LoadError, POLICY_FILE_MAX, read_text};
+use crate::policy::diagnose::Diagnostic;
+use crate::waiting_room::page::Page;
+
+/// Every visitor in line is sent a room's page; a template larger than this is no page.
+const PAGE_FILE_MAX: u64 = 256 << 10;
+
+/// A file or directory that the policy names and that must be there before it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    pub path: PathBuf,
+    pub kind: FileKind,
+    /// Where the policy names it.
+    pub span: Range<usize>,
+}
+
+/// What a [`NamedFile`] is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A PEM chain.
+    Certificate,
+    /// A PEM private key.
+    Key,
+    /// The snapshot's directory, which may still come.
+    Snapshot,
+    /// A key file of ours, made on first run.
+    Passes,
+    /// The template of a waiting room's page.
+    Page { room: String },
+}
+
+/// The files that a policy names and that are not there or cannot be what it says they are.
+pub fn missing_files(files: &[NamedFile]) -> Vec<Diagnostic> {
+    files.iter().filter_map(missing_file).collect()
+}
+
+/// Reads the template of a waiting room's page.
+pub fn read_page(path: &Path) -> Result<String, LoadError> {
+    read_text(path, PAGE_FILE_MAX).map_err(|FileError { why, help }| LoadError::Unreadable {
+        path: path.to_owned(),
+        why,
+        help,
+    })
+}
+
+fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
+    let shown = file.path.display();
+    let (mark, what) = match &file.kind {
+        FileKind::Passes => return damaged_keys(file),
+        FileKind::Snapshot if file.path.is_dir() => return None,
+        FileKind::Snapshot if file.path.exists() => {
+            let diagnostic = Diagnostic::error(file.span.clone(), format!("the snapshot {shown} is no directory"))
+                .label("expected a directory of pages");
+            return Some(diagnostic);
+        }
+        FileKind::Snapshot => {
+            let diagnostic = Diagnostic::warning(file.span.clone(), format!("there is no snapshot at {shown}"))
+                .label("nothing there to answer from")
+                .help("make it and put pages in it; until then `snapshot` answers an honest 503");
+            return Some(diagnostic);
+        }
+        FileKind::Certificate => ("BEGIN CERTIFICATE-----", "certificate"),
+        FileKind::Key => ("PRIVATE KEY-----", "private key"),
+        FileKind::Page { room } => return unusable_page(file, room),
+    };
+    match read_text(&file.path, POLICY_FILE_MAX) {
+        Ok(text) if text.contains(mark) => None,
+        Ok(_) => Some(
+            Diagnostic::error(file.span.clone(), format!("{shown} holds no {what}"))
+                .label(format!("expected a PEM file with a {what}"))
+                .help("are cert and key the wrong way round?"),
+        ),
+        Err(error) => unreadable(what, file, error),
+    }
+}
+
+/// A template that cannot be read, or that makes no page.
+fn unusable_page(file: &NamedFile, room: &str) -> Option<Diagnostic> {
+    let text = match read_text(&file.path, PAGE_FILE_MAX) {
+        Ok(text) => text,
+        Err(error) => return unreadable("page", file, error),
+    };
+    let why = Page::new(room, Some(&text)).err()?;
+    let diagnostic =
+        Diagnostic::error(file.span.clone(), format!("the page {} cannot be used: {why}", file.path.display()));
+    Some(diagnostic.label("named here").help("`seawall room preview` shows a page that can be used in every state"))
+}
+
+fn unreadable(what: &str, file: &NamedFile, FileError { why, help }: FileError) -> Option<Diagnostic> {
+    let message = format!("the {what} {} cannot be read: {why}", file.path.display());
+    Some(Diagnostic::error(file.span.clone(), message).label("named here").help(help))
+}
+
+/// A key file that is there and is none; one that is not there yet is made on first run.
+fn damaged_keys(file: &NamedFile) -> Option<Diagnostic> {
+    if !file.path.exists() {
+        return None;
+    }
+    let why = match read_text(&file.path, POLICY_FILE_MAX) {
+        Ok(text) => crate::keys::Keys::parse(&text).err()?.to_string(),
+        Err(FileError { why, .. }) => why,
+    };
+    let shown = file.path.display();
+    let diagnostic = Diagnostic::error(file.span.clone(), format!("{shown} cannot be used: {why}"));
+    Some(diagnostic.label("named here").help("name a file that is not there: it is made on first run"))
+}
