@@ -360,10 +360,7 @@ impl Parts {
         policy: &policy::WaitingRoom,
         keys: impl Fn(&Path) -> Result<Keys, crate::store::StoreError>,
     ) -> Result<Self, PartsError> {
-        let template = policy.page.as_deref().map(|path| {
-            std::fs::read_to_string(path).map_err(|source| PartsError::Read { path: path.to_owned(), source })
-        });
-        let template = template.transpose()?;
+        let template = policy.page.as_deref().map(policy::file::read_page).transpose()?;
         let path = policy.page.clone().unwrap_or_default();
         let page =
             Page::new(&policy.name, template.as_deref()).map_err(|source| PartsError::Template { path, source })?;
@@ -375,8 +372,8 @@ impl Parts {
 /// Why a room's parts can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum PartsError {
-    #[error("the page {path} can't be read: {source}")]
-    Read { path: std::path::PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Read(#[from] policy::file::LoadError),
     #[error("the page {path}: {source}")]
     Template { path: std::path::PathBuf, source: TemplateError },
     #[error("{0}")]

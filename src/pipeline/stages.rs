@@ -18,7 +18,7 @@ use crate::cache::key::{self, Encodings};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
-use crate::policy::{Class, Level, Limit, Mode, Policy, Route};
+use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
@@ -357,7 +357,18 @@ pub fn explain_waiting_room(asked: &Explained<'_>, level: Level) -> String {
     if asked.mode(level) == Mode::Wait {
         return format!("`{}` holds everyone, those inside too", room.name);
     }
-    format!("`{}`: at most {} inside; others wait their turn", room.name, room.capacity)
+    let mut words = format!("`{}`: at most {} inside; others wait their turn", room.name, room.capacity);
+    let mut also = |it_is: bool, what: &str| {
+        if it_is {
+            words.push_str(what);
+        }
+    };
+    also(room.order == Order::Lottery, ", drawn by lot");
+    also(room.opens_unix_ms.is_some() || room.closes_unix_ms.is_some(), ", within its hours");
+    also(!room.bypass.is_empty(), "; some groups of clients are let by");
+    also(asked.route.ends_session.is_some(), "; ends its visitor's session");
+    also(room.dry_run, "; a dry run, which holds nobody");
+    words
 }
 
 pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {

@@ -82,6 +82,8 @@ impl Room {
     /// The last changes of a process that ends in order: after them, no visit.
     pub fn close(&mut self, now: Now) -> Changes {
         self.outstanding = true;
+        // Nobody has one, so nobody has to prove it after the restart.
+        self.sessions.drop_leases(0);
         self.changes(now, true)
     }
 

@@ -88,8 +88,9 @@ impl Room {
 
     /// By Little's law so many come in as sessions end: the capacity over their mean length.
     fn outlook(&self, waiting: u64, admit: Admit, capacity: NonZeroU32) -> Outlook {
-        let stay = self.figures.mean_stay().map(|stay| stay.as_secs_f64().max(0.001));
-        let by_places = stay.map(|stay| f64::from(capacity.get()) / stay);
+        // Before a session has ended, as long as one lasts that is left at once.
+        let stay = self.figures.mean_stay().unwrap_or(self.policy.session_idle).as_secs_f64().max(0.001);
+        let by_places = Some(f64::from(capacity.get()) / stay);
         let by_rate = match admit {
             Admit::AsPlacesComeFree => None,
             Admit::Quota(quota) => Some(f64::from(quota.count.get()) / quota.period.as_secs_f64().max(1e-9)),

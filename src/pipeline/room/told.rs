@@ -29,6 +29,8 @@ const NO_STORE: &str = "no-store";
 #[derive(Clone, Copy, Debug)]
 pub struct Asks<'a> {
     pub scheme: Scheme,
+    /// Without its port.
+    pub host: &'a str,
     pub format: Format,
     /// It is a GET: the page may go to its own URL when the turn comes.
     pub get: bool,
@@ -44,6 +46,7 @@ impl<'a> Asks<'a> {
     pub fn of(view: &View<'a>, format: Format) -> Self {
         Self {
             scheme: view.scheme,
+            host: view.host_name(),
             format,
             get: view.method == "GET",
             language: Language::of(view.fields_named("accept-language")),
@@ -188,7 +191,7 @@ impl Room {
     /// Gives the visitor what to carry from now on.
     fn bear(&self, mut answer: Answer, text: Option<Text>, asks: &Asks<'_>) -> Answer {
         let Some(text) = text else { return answer };
-        answer = answer.with("set-cookie", self.cookie(text.as_str(), asks.scheme));
+        answer = answer.with("set-cookie", self.cookie(text.as_str(), asks));
         if !asks.app {
             return answer;
         }
@@ -202,7 +205,7 @@ impl Room {
 
     /// What one who comes in carries, as fields of the origin's answer.
     pub fn bearer_fields(&self, text: &Text, asks: &Asks<'_>) -> (String, Option<String>) {
-        (self.cookie(text.as_str(), asks.scheme), asks.app.then(|| text.as_str().to_owned()))
+        (self.cookie(text.as_str(), asks), asks.app.then(|| text.as_str().to_owned()))
     }
 
     pub(super) fn session_text(&self, session: &Session) -> Text {
@@ -212,10 +215,11 @@ impl Room {
     /// Over TLS `SameSite=None`: a payment page that sends its visitor back by a cross-site POST must
     /// not cost the session, and who is let in gains nothing by it but the place that they have. Without
     /// TLS browsers take no such cookie. `__Host-` where TLS and the policy allow (RFC 6265bis §4.1.3.2).
-    fn cookie(&self, value: &str, scheme: Scheme) -> String {
+    fn cookie(&self, value: &str, asks: &Asks<'_>) -> String {
         let rules = self.rules.load();
-        let domain = rules.policy.cookie_domain.as_deref();
-        let (prefix, suffix) = match (scheme, domain) {
+        // A browser refuses a cookie for a domain that the host is not of (RFC 6265bis §5.6).
+        let domain = rules.policy.cookie_domain.as_deref().filter(|domain| is_of(asks.host, domain));
+        let (prefix, suffix) = match (asks.scheme, domain) {
             (Scheme::Https, None) => ("__Host-", "SameSite=None; Secure"),
             (Scheme::Https, Some(_)) => ("", "SameSite=None; Secure"),
             (Scheme::Http, _) => ("", "SameSite=Lax"),
@@ -267,10 +271,27 @@ impl Room {
     }
 }
 
+/// Whether a host is a domain's own, or below it.
+fn is_of(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 /// How long a browser keeps the cookie: longer than any place or session. What it is worth is decided
 /// here, not there.
 fn cookie_seconds(policy: &policy::WaitingRoom) -> u64 {
     let longest = policy.place_hold.max(policy.session_max);
     // Browsers keep no cookie longer (RFC 6265bis §5.5).
     (longest.as_secs() + 3600).min(400 * 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookies_domain_is_said_only_to_hosts_that_are_of_it() {
+        for (host, of) in [("shop.example", true), ("www.shop.example", true), ("myshop.example", false), ("example", false)] {
+            assert_eq!(is_of(host, "shop.example"), of, "{host}");
+        }
+    }
 }
