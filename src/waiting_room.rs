@@ -233,7 +233,8 @@ impl Room {
     /// Every occupied slot counts as just seen, every ticket issued as live for one window.
     pub fn restore(policy: policy::WaitingRoom, record: &Record, now: Now) -> Self {
         let header = &record.header;
-        let lines = header.lines.iter().take(LINES_MAX).map(|line| Line::restore(*line, header.clean)).collect();
+        let lines =
+            header.lines.iter().take(LINES_MAX).map(|line| Line::restore(*line, header.clean, now.mono)).collect();
         let mut room = Self {
             id: RoomId::new(&policy.name, &header.seed),
             face: Arc::new(Face::new(policy.max_queue.get())),

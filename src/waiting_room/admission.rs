@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::line::RETURNERS;
+use super::place::POLL_LATEST;
 use super::queue::Standing;
 use super::record::{Changes, Header, Record};
 use super::sessions::{Freed, Restored, Slot};
@@ -19,9 +20,8 @@ const NUMBERS_PER_TICK: u64 = 16;
 const LEASES_MAX: u32 = 256;
 /// How old a prefix count may be.
 const RECOUNT: Duration = Duration::from_secs(1);
-/// How long a slot is kept for one whose turn has come: until their next poll, and a little more. After
-/// that it goes on, and they are let in before all others when they come within `claim`.
-const KEPT: Duration = Duration::from_secs(25);
+/// Tickets whose turn goes by in one tick, since they were to be heard of and were not.
+const PASSED_MAX: u32 = 8192;
 /// One slot, in the unit of a line's return share.
 const WHOLE: u64 = 5;
 /// What one admission of a line of weight 1 moves its pass.
@@ -113,7 +113,7 @@ impl Room {
     fn expire(&mut self, at_ms: u64, session_ms: u64) {
         let terms = self.terms();
         let (lines, figures, called) = (&mut self.lines, &mut self.figures, &mut self.called);
-        let called_until_ms = session_ms.saturating_add(millis(self.policy.claim.saturating_sub(KEPT)));
+        let called_until_ms = session_ms.saturating_add(millis(self.policy.claim));
         called.expire(session_ms);
         self.sessions.sweep(session_ms, terms, |freed| match freed {
             Freed::Lapsed(ticket) => {
@@ -145,10 +145,13 @@ impl Room {
             self.census_turns = true;
             let hold_ms = millis(self.policy.place_hold);
             for line in &mut self.lines {
-                let before = line.queue.board().waiting();
-                let gone = line.queue.rotate();
-                self.figures.abandoned_total += gone;
-                self.speed.observe_giving_up(gone, before, over);
+                // Who never asked again after the number was drawn tells nothing of those who did.
+                let settled = std::mem::replace(&mut line.settled.0, line.settled.1);
+                line.settled.1 = line.queue.board().next();
+                let before = line.queue.board().waiting_before(settled);
+                self.figures.abandoned_total += line.queue.rotate();
+                let left = line.queue.board().waiting_before(settled);
+                self.speed.observe_giving_up(before.saturating_sub(left), before, over);
                 line.queue.forget(at_ms, hold_ms);
             }
         } else if at_ms >= self.recounted_ms.saturating_add(millis(RECOUNT)) {
@@ -227,8 +230,10 @@ impl Room {
     fn serve(&mut self, credit: u64, now: Now) -> u64 {
         let (mut spent, mut served) = (0, 0);
         while self.sessions.has_lease() || spent < credit {
-            let Some(ticket) = self.next_in_line(now) else { break };
-            let deadline_ms = self.session_ms(now).saturating_add(millis(self.policy.claim.min(KEPT)));
+            let Some((ticket, came_back)) = self.next_in_line(now) else { break };
+            // One who came back late polls seldom, as a tab in the background does.
+            let kept = if came_back { self.policy.claim } else { self.kept_for(ticket, now).min(self.policy.claim) };
+            let deadline_ms = self.session_ms(now).saturating_add(millis(kept));
             if !self.sessions.reassign_lease(ticket, deadline_ms) {
                 self.sessions.occupy(Slot::Reserved { deadline_ms }, ticket);
                 spent += 1;
@@ -241,9 +246,20 @@ impl Room {
         served
     }
 
-    /// The ticket whose turn it is: first those who come back, then of the other lines the one that has
+    /// How long a slot is kept for a ticket: until its next poll is overdue. After that it goes on, and
+    /// whoever comes within `claim` is let in before all others.
+    fn kept_for(&self, ticket: u64, now: Now) -> Duration {
+        let (lane, number) = Ticket::of_key(ticket);
+        let due = self.lines.get(usize::from(lane)).and_then(|line| {
+            let board = line.queue.board();
+            board.due(board.place_of(number))
+        });
+        due.map_or(POLL_LATEST, |due| due.left(now.mono))
+    }
+
+    /// The ticket whose turn it is, and whether it was called before: first those who come back, then of the other lines the one that has
     /// had least for its weight.
-    fn next_in_line(&mut self, now: Now) -> Option<u64> {
+    fn next_in_line(&mut self, now: Now) -> Option<(u64, bool)> {
         while let Some(key) = self.back.pop_front() {
             let (lane, number) = Ticket::of_key(key);
             let Some(line) = self.lines.get_mut(usize::from(lane)) else { continue };
@@ -251,17 +267,17 @@ impl Room {
             if line.queue.board().standing(place) == Standing::Returning {
                 line.queue.finish(place);
                 self.figures.returns_total += 1;
-                return Some(key);
+                return Some((key, true));
             }
         }
-        let mut tried = 0u32;
+        let (mut tried, mut passed) = (0u32, 0);
         loop {
             let waits = |lane: &usize| tried & (1 << lane) == 0 && self.waits_in(*lane, now) > 0;
             let lanes = (0..self.lines.len()).filter(waits);
             let key = |lane: &usize| (*lane != usize::from(RETURNERS), self.lines.get(*lane).map_or(0, |l| l.pass));
             let lane = lanes.min_by_key(key)?;
-            if let Some(found) = self.next_of(lane) {
-                return Some(found);
+            if let Some(found) = self.next_of(lane, &mut passed, now) {
+                return Some((found, false));
             }
             tried |= 1 << lane;
         }
@@ -269,12 +285,24 @@ impl Room {
 
     /// The next of one line. One slot in five is for those who were away when their turn came, all of
     /// them if nobody else waits.
-    fn next_of(&mut self, lane: usize) -> Option<u64> {
+    fn next_of(&mut self, lane: usize, passed: &mut u32, now: Now) -> Option<u64> {
         let lottery = self.is_lottery() && lane != usize::from(RETURNERS);
+        let called_until_ms = self.session_ms(now).saturating_add(millis(self.policy.claim));
         let line = self.lines.get_mut(lane)?;
         let limit = line.limit(lottery);
+        while let Some(place) = line.queue.first_waiting().filter(|place| *place <= limit && *passed < PASSED_MAX) {
+            let board = line.queue.board();
+            if board.due(place).is_none_or(|due| !due.is_over(now.mono)) {
+                break;
+            }
+            let ticket = Ticket::new(u8::try_from(lane).ok()?, board.number_at(place), 0);
+            line.queue.pass_over(place);
+            self.called.remember(ticket.key(), called_until_ms);
+            self.figures.no_shows_total += 1;
+            *passed += 1;
+        }
         let returns = line.return_share >= WHOLE || line.queue.first_waiting().is_none_or(|place| place > limit);
-        let place = match returns.then(|| line.queue.serve_returning()).flatten() {
+        let place = match returns.then(|| line.queue.serve_returning(now.mono)).flatten() {
             Some(place) => {
                 line.return_share = line.return_share.saturating_sub(WHOLE);
                 self.figures.returns_total += 1;

@@ -112,7 +112,7 @@ impl Room {
         match board.see(place).standing {
             // Not there when their turn came: now before all who wait.
             Standing::Returning if self.is_called(ticket, now) => self.signs().next(ticket, now),
-            Standing::Waiting | Standing::Returning => self.signs().queued(ticket, place, now),
+            Standing::Waiting | Standing::Returning => self.signs().told(ticket, place, now),
             Standing::Done | Standing::Unknown if ticket.lane == EVERYONE => self.draw_number(EVERYONE, presented, now),
             // A place in a lane was given once; another is for another invitation.
             Standing::Done | Standing::Unknown => self.enqueue(presented, now),
@@ -251,7 +251,7 @@ impl Room {
         }
         let issued_unix_s = u32::try_from(now.unix_ms / 1000).unwrap_or(u32::MAX);
         let ticket = Ticket::new(lane, number, issued_unix_s);
-        self.signs().queued(ticket, board.place_of(number), now)
+        self.signs().told(ticket, board.place_of(number), now)
     }
 
     fn full(&self, lane: u8, presented: Presented) -> Option<Full> {

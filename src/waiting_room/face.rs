@@ -69,7 +69,7 @@ impl Face {
         if seen.first_in_window && seen.standing == Standing::Waiting {
             self.census.add(client.hash);
         }
-        (seen.standing == Standing::Waiting).then(|| signs.queued(ticket, place, now))
+        (seen.standing == Standing::Waiting).then(|| signs.told(ticket, place, now))
     }
 
     /// As it was at the last tick.
@@ -79,7 +79,16 @@ impl Face {
 }
 
 impl Signs {
-    /// What one who has a place in a line is told.
+    /// What one who has a place in a line is told, who is to be heard of again as told.
+    pub fn told(&self, ticket: Ticket, place: u64, now: Now) -> Visit {
+        let visit = self.queued(ticket, place, now);
+        if let (Visit::Queued { place: told, .. }, Some(line)) = (visit, self.lines.get(usize::from(ticket.lane))) {
+            line.board.expect(place, now.mono.after(place::latest(told.poll_after)));
+        }
+        visit
+    }
+
+    /// What one who has a place in a line would be told.
     pub fn queued(&self, ticket: Ticket, place: u64, now: Now) -> Visit {
         let waits = self.waits(ticket.lane, now);
         let Some(line) = self.lines.get(usize::from(ticket.lane)) else {

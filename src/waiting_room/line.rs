@@ -2,8 +2,10 @@
 
 use super::invitation::LaneTag;
 use super::lottery::Draw;
+use super::place::POLL_LATEST;
 use super::queue::{Drawing, Queue};
 use super::record::{DrawRecord, LineHeader};
+use crate::clock::Mono;
 use crate::policy::{self, Order};
 
 /// The id of everyone's line in tickets.
@@ -97,16 +99,19 @@ pub struct Line {
     pub saved: LineHeader,
     /// The next number at the last tick.
     pub next_at_tick: u64,
+    /// The next numbers of two liveness windows ago, and of the last: who came before the first and is
+    /// live has been heard of since.
+    pub settled: (u64, u64),
     /// What those who return may take, in fifths of a slot.
     pub return_share: u64,
 }
 
 impl Line {
     /// A line as the disk remembers it; `clean`: nothing was issued since.
-    pub fn restore(saved: LineHeader, clean: bool) -> Self {
+    pub fn restore(saved: LineHeader, clean: bool, now: Mono) -> Self {
         let next = if clean { saved.next } else { saved.high.max(saved.next) };
         let mut queue = Queue::new(saved.frontier, next, saved.void);
-        queue.presume(saved.next);
+        queue.presume(saved.next, now.after(POLL_LATEST));
         Self {
             tag: saved.tag,
             queue,
@@ -123,13 +128,14 @@ impl Line {
             // Numbers are issued only below a `high` that is on disk.
             saved: LineHeader { high: next, ..saved },
             next_at_tick: next,
+            settled: (0, 0),
             return_share: 5,
         }
     }
 
     /// A line without a past.
     pub fn new(tag: LaneTag) -> Self {
-        Self::restore(LineHeader::new(tag), true)
+        Self::restore(LineHeader::new(tag), true, Mono::ZERO)
     }
 
     pub fn phase(&self, unix_ms: u64) -> Phase {

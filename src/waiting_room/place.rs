@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 /// The shortest time between polls: near the front.
-pub const POLL_MIN: Duration = Duration::from_secs(2);
+pub const POLL_MIN: Duration = Duration::from_secs(1);
 /// The longest: far from it, or where nothing will happen soon.
 pub const POLL_MAX: Duration = Duration::from_secs(20);
+/// When the latest poll is there: [`POLL_MAX`], with the chance that spreads polls and a little more.
+pub const POLL_LATEST: Duration = latest(POLL_MAX);
 /// When one who was given a stub asks for the number.
 pub const POLL_STUB: Duration = Duration::from_secs(1);
 /// Positions within which one polls at [`POLL_MIN`].
@@ -38,6 +40,11 @@ pub fn poll_after(position: u64, wait: Option<(Duration, Duration)>) -> Duration
         None => POLL_MIN + Duration::from_millis((position - NEAR).min(1_000_000) * 20),
     };
     after.clamp(POLL_MIN, POLL_MAX)
+}
+
+/// When a poll is there that was asked for after so long: a sixth later, and a second.
+pub const fn latest(poll_after: Duration) -> Duration {
+    Duration::from_millis((poll_after.as_millis() as u64) * 7 / 6 + 1000)
 }
 
 /// When one asks again who waits for a moment that is known.

@@ -1,13 +1,16 @@
-//! Those who wait in one line: dense numbers, three bits for each.
+//! Those who wait in one line: dense numbers, six bits for each.
 //!
 //! A ticket is *live* if it was seen in this liveness window or the one before and is not *done*
 //! (it has, or had, a slot). Live tickets beyond the frontier are *waiting*; live ones at or behind
-//! it are *returning*: they were away when their turn came. A poll sets one bit and counts at most
+//! it are *returning*: they were away when their turn came. Who was told when to ask again, and has not, is
+//! *over*: nobody waits for them. A poll sets one bit and counts at most
 //! eight words ([`Board`], without a lock); nothing is allocated but a chunk for each 65,536
 //! tickets issued.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+use crate::clock::Mono;
 
 mod board;
 mod chunk;
@@ -16,7 +19,7 @@ mod drawing;
 pub use board::Board;
 use board::Table;
 pub use chunk::CHUNK;
-use chunk::{BLOCK, Chunk};
+use chunk::{BLOCK, Chunk, Due};
 pub use drawing::Drawing;
 
 /// Chunks kept behind the frontier at most: 67 million tickets, 26 MB. Beyond it the oldest places
@@ -24,6 +27,9 @@ pub use drawing::Drawing;
 const PASSED_CHUNKS_MAX: usize = 1024;
 /// Chunks behind the frontier whose tickets are still good after a restart: a million.
 const REMEMBERED_CHUNKS: u64 = 16;
+
+/// Returning places that are looked at for one that is there.
+const RETURNING_LOOKED_AT: usize = 64;
 
 /// What a ticket's place means to the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,16 +105,34 @@ impl Queue {
         self.board.table.load().first_live(self.board.frontier() + 1)
     }
 
-    /// Serves the first of those who returned.
-    pub fn serve_returning(&mut self) -> Option<u64> {
+    /// The first waiting place loses its turn, since it was to be heard of and was not: it is returning
+    /// from now on, if it comes.
+    pub fn pass_over(&mut self, place: u64) {
+        self.board.frontier.store(place, Relaxed);
+        self.board.served.fetch_add(1, Relaxed);
+        let _ = self.board.waiting.fetch_update(Relaxed, Relaxed, |n| Some(n.saturating_sub(1)));
+        self.board.returning.fetch_add(1, Relaxed);
+    }
+
+    /// Serves the first of those who returned and are there.
+    pub fn serve_returning(&mut self, now: Mono) -> Option<u64> {
         if self.board.returning() == 0 {
             return None;
         }
         let table = self.board.table.load();
-        let place = table.first_live(table.base).filter(|place| *place <= self.board.frontier())?;
+        let mut from = table.base;
+        let mut found = None;
+        for _ in 0..RETURNING_LOOKED_AT {
+            let Some(place) = table.first_live(from).filter(|place| *place <= self.board.frontier()) else { break };
+            if self.board.due(place).is_some_and(|due| !due.is_over(now)) {
+                found = Some(place);
+                break;
+            }
+            from = place + 1;
+        }
         drop(table);
-        self.finish(place);
-        Some(place)
+        self.finish(found?);
+        found
     }
 
     /// This place has its slot, or is void.
@@ -146,12 +170,14 @@ impl Queue {
     }
 
     /// Takes all places from beyond the frontier to before `end` as seen in the window before this
-    /// one: after a restart nobody loses a place for not having been asked yet.
-    pub fn presume(&mut self, end: u64) {
+    /// one, and to be heard of by `due`: after a restart nobody loses a place for not having been asked
+    /// yet.
+    pub fn presume(&mut self, end: u64, due: Mono) {
         let table = self.board.table.load();
         let before = !self.board.parity.load(Relaxed);
         for (word, places) in table.words(self.board.frontier() + 1, end.min(self.board.next())) {
             word.window(before).fetch_or(places, Relaxed);
+            word.expect(places, Due::at(due));
         }
         drop(table);
         self.recount();

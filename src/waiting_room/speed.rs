@@ -9,9 +9,10 @@
 use std::time::Duration;
 
 /// Memories over which admissions are averaged, seconds.
-const MEMORIES_S: [f64; 3] = [20.0, 90.0, 400.0];
-/// A wait is estimated by the longest memory that is at most this share of it.
-const SHARE: f64 = 0.75;
+const MEMORIES_S: [f64; 3] = [60.0, 150.0, 400.0];
+/// A wait is estimated by the longest memory of which it is at least this share: those who came in
+/// together leave together, so places come in bursts, and a memory must hold several.
+const SHARE: f64 = 0.4;
 /// Memory of those who give up, seconds: they are counted once in a liveness window.
 const PATIENCE_MEMORY_S: f64 = 300.0;
 /// Measured at least so long before anything is said, seconds.
@@ -78,7 +79,7 @@ impl Speed {
             }
             let per_second = quota.map_or(mean.value, |quota| quota.min(mean.value));
             let seconds = self.seconds(ahead, per_second);
-            if found.is_none() || seconds * SHARE >= mean.measured_s {
+            if found.is_none() || seconds >= mean.measured_s * SHARE {
                 found = Some(seconds);
             }
         }

@@ -290,7 +290,9 @@ mod tests {
 
     #[test]
     fn a_cookies_domain_is_said_only_to_hosts_that_are_of_it() {
-        for (host, of) in [("shop.example", true), ("www.shop.example", true), ("myshop.example", false), ("example", false)] {
+        for (host, of) in
+            [("shop.example", true), ("www.shop.example", true), ("myshop.example", false), ("example", false)]
+        {
             assert_eq!(is_of(host, "shop.example"), of, "{host}");
         }
     }

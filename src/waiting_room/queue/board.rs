@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 
 use super::Standing;
-use super::chunk::{BLOCK, CHUNK, Chunk, WORDS_PER_BLOCK, Word, mask_beyond};
+use super::chunk::{BLOCK, CHUNK, Chunk, Due, WORDS_PER_BLOCK, Word, mask_beyond};
+use crate::clock::Mono;
 use crate::waiting_room::lottery::Draw;
 
 /// The chunks that there are.
@@ -129,11 +130,18 @@ impl Board {
         self.spot(&table, place).is_some_and(|spot| spot.word.live() & spot.bit != 0)
     }
 
-    /// Whether it was seen in this liveness window.
-    pub fn seen_now(&self, place: u64) -> bool {
+    /// This place is to be heard of by then.
+    pub fn expect(&self, place: u64, by: Mono) {
         let table = self.table.load();
-        let parity = self.parity.load(Relaxed);
-        self.spot(&table, place).is_some_and(|spot| spot.word.window(parity).load(Relaxed) & spot.bit != 0)
+        if let Some(spot) = self.spot(&table, place) {
+            spot.word.expect(spot.bit, Due::at(by));
+        }
+    }
+
+    /// When this place is to be heard of.
+    pub fn due(&self, place: u64) -> Option<Due> {
+        let table = self.table.load();
+        self.spot(&table, place).map(|spot| spot.word.due(spot.bit))
     }
 
     /// How many live tickets have their turn before this place: among those waiting, or among those
@@ -152,6 +160,11 @@ impl Board {
             (block_first, prefix.saturating_sub(self.served.load(Relaxed)))
         };
         before + table.count(from, place)
+    }
+
+    /// How many wait whose place is before this one.
+    pub fn waiting_before(&self, place: u64) -> u64 {
+        self.table.load().count(self.frontier() + 1, place)
     }
 
     pub(super) fn standing_at(&self, word: &Word, bit: u64, place: u64) -> Standing {

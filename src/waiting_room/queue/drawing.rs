@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Queue;
+use super::chunk::{Due, Word};
 use crate::waiting_room::lottery::Draw;
 
 /// Tickets carried over in one slice: half a millisecond or so.
@@ -16,8 +17,8 @@ const SLICE: u64 = 8192;
 #[derive(Debug)]
 pub struct Drawing {
     draw: Draw,
-    /// Who was live when it began: the words that hold the draw's numbers.
-    live: Vec<u64>,
+    /// Who was live when it began, and when each is due: of the words that hold the draw's numbers.
+    before: Vec<(u64, [u64; 3])>,
     /// The next number to be carried over.
     next: u64,
 }
@@ -35,7 +36,10 @@ impl Queue {
     pub fn begin_draw(&mut self, draw: Draw) -> Drawing {
         let board = &self.board;
         let table = board.table.load();
-        let live = table.words(draw.first, draw.end()).map(|(word, numbers)| word.live() & numbers).collect();
+        let kept = |(word, numbers): (&Word, u64)| {
+            (word.live() & numbers, std::array::from_fn(|plane| word.due.get(plane).map_or(0, |p| p.load(Relaxed))))
+        };
+        let before = table.words(draw.first, draw.end()).map(kept).collect();
         let mut draws = board.draws().as_ref().clone();
         draws.push(draw);
         board.draws.store(Arc::new(draws));
@@ -44,7 +48,7 @@ impl Queue {
         }
         drop(table);
         self.recount();
-        Drawing { draw, live, next: draw.first }
+        Drawing { draw, before, next: draw.first }
     }
 
     /// Carries over one slice; whether it was the last.
@@ -55,11 +59,16 @@ impl Queue {
         let first_word = drawing.draw.first / 64;
         for number in drawing.next..end {
             let word = usize::try_from(number / 64 - first_word).ok();
-            let bits = word.and_then(|word| drawing.live.get(word)).copied().unwrap_or(0);
-            if bits & (1 << (number % 64)) == 0 {
+            let (live, due) = word.and_then(|word| drawing.before.get(word)).copied().unwrap_or_default();
+            let own = 1 << (number % 64);
+            if live & own == 0 {
                 continue;
             }
             if let Some((_, word, bit)) = table.at(drawing.draw.place(number)) {
+                // One who has asked since then is due as was said then.
+                if word.window(!before).load(Relaxed) & bit == 0 {
+                    word.expect(bit, Due::from_bits(due.map(|plane| plane & own != 0)));
+                }
                 word.window(before).fetch_or(bit, Relaxed);
             }
         }

@@ -181,12 +181,10 @@ fn lanes_are_served_by_weight() {
     assert!(fans.iter().all(|who| who.ticket.is_some_and(|t| t.lane == FIRST_LANE)));
     assert_eq!(position(b.room.poll(fans[0], b.now)), 1, "a quarter of one is nobody");
     b.room.set_paused(false);
-    b.pass(20);
-    let inside = |b: &mut Bench, crowd: &mut [Presented]| {
-        crowd.iter_mut().for_each(|who| _ = b.visit(who));
-        crowd.iter().filter(|who| who.session.is_some()).count()
-    };
-    let (of_all, of_fans) = (inside(&mut b, &mut everyone), inside(&mut b, &mut fans));
+    let mut both: Vec<_> = everyone.iter_mut().chain(&mut fans).collect();
+    b.wait(20, &mut both);
+    let inside = |crowd: &[Presented]| crowd.iter().filter(|who| who.session.is_some()).count();
+    let (of_all, of_fans) = (inside(&everyone), inside(&fans));
     assert!(of_fans > 3 * of_all && of_fans < 5 * of_all, "{of_fans} fans, {of_all} others");
 }
 

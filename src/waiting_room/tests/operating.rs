@@ -166,6 +166,7 @@ fn a_store_that_fails_holds_or_goes_on_as_the_policy_says() {
         b.now = b.now.after(Duration::from_secs(59));
         b.visit(&mut who);
         b.now = b.now.after(Duration::from_secs(542));
+        b.room.poll(who, b.now);
         for _ in 0..3 {
             let changes = b.room.tick(b.now);
             b.room.abandon(&changes);
@@ -191,8 +192,8 @@ fn admissions_follow_the_origins_pressure() {
         for _ in 0..20 {
             b.room.observe_pressure(pressure);
             b.pass(1);
+            line.iter_mut().filter(|who| who.session.is_none()).for_each(|who| _ = b.visit(who));
         }
-        line.iter_mut().filter(|who| who.session.is_none()).for_each(|who| _ = b.visit(who));
         line.iter().filter(|who| who.session.is_some()).count() - before
     };
     let calm = rate(&mut b, 0.1);
