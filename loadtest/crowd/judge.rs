@@ -4,11 +4,15 @@
 //! another if the answer that brought it came before the other's question was sent; one was let in
 //! before another if the admission was answered before the other sent a question that was still
 //! answered with a place in line. Both together are an inversion. Who came before the opening has
-//! drawn at the opening, and is in no order with the others who did.
+//! drawn at it, and is in no order with the others who did.
 
 use std::collections::BTreeMap;
 
 use crate::clock::Moment;
+
+/// The lots are drawn at the first tick after the opening, among all who have a number by then; on a busy
+/// machine it is a late one.
+const LOTS_SECONDS: f64 = 1.0;
 
 /// The most that were inside at once, and when: of stays, those that end at a moment are over
 /// before those that begin at it.
@@ -43,10 +47,11 @@ pub(crate) struct Drawn {
 }
 
 impl Drawn {
-    /// The same, seen as drawn at the opening if it was before that.
+    /// The same, seen as drawn at the opening if it may have been among the lots.
     pub(crate) fn not_before(mut self, opening: Moment) -> Self {
-        if self.sent < opening {
-            (self.sent, self.answered) = (opening, opening);
+        let drawn = opening.after(LOTS_SECONDS);
+        if opening > Moment::default() && self.sent < drawn {
+            (self.sent, self.answered) = (opening, drawn);
         }
         self
     }
@@ -174,10 +179,13 @@ mod tests {
 
     #[test]
     fn the_gathered_are_before_those_who_come_later_and_in_no_order_among_themselves() {
-        let line = [drawn(1, 0, 60, 70), drawn(2, 10, 0, 50)].map(|d| d.not_before(Moment(20)));
-        assert!(overtaken(&line).is_empty());
-        let line = [drawn(1, 0, 60, 70), drawn(2, 25, 0, 50)].map(|d| d.not_before(Moment(20)));
-        assert_eq!(overtaken(&line), [1]);
+        let opening = Moment::of_seconds(2.0);
+        let line =
+            |second| [drawn(1, 0, 600_000, 700_000), drawn(2, second, 0, 500_000)].map(|d| d.not_before(opening));
+        assert!(overtaken(&line(10)).is_empty());
+        assert!(overtaken(&line(210_000)).is_empty(), "perhaps a tick before the lots");
+        assert_eq!(overtaken(&line(310_000)), [1]);
+        assert_eq!(overtaken(&[drawn(1, 0, 60, 70), drawn(2, 10, 0, 50)].map(|d| d.not_before(Moment(0)))), [1]);
     }
 
     #[test]
