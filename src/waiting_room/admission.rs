@@ -188,7 +188,8 @@ impl Room {
             }
             return;
         }
-        let served = self.serve(free.min(quota).min(SERVED_MAX), now);
+        let credit = free.min(quota).min(SERVED_MAX);
+        let served = self.serve(credit, now);
         self.speed.observe(served, passed);
         if due(self) {
             let recovering = self.lines.iter().any(|line| {
@@ -196,6 +197,8 @@ impl Room {
             });
             self.limit = match self.auto {
                 _ if recovering => Limit::Recovery,
+                // Those who are left were to be heard of, and were not.
+                _ if served < credit => Limit::None,
                 _ if free <= quota => Limit::Capacity,
                 Some(_) => Limit::Pressure,
                 None => Limit::Rate,

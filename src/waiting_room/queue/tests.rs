@@ -108,6 +108,6 @@ fn after_a_restart_everyone_issued_is_taken_as_there() {
 #[test]
 fn ten_million_tickets_fit_in_sixteen_megabytes() {
     let chunks = 10_000_000u64.div_ceil(CHUNK);
-    // Three bits a ticket would be 3.75 MB; with prefixes and rounding it stays near.
+    // Six bits a ticket would be 7.5 MB; with prefixes and rounding it stays near.
     assert!(chunks * (size_of::<Chunk>() as u64) <= 8_000_000);
 }

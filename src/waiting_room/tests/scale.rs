@@ -81,7 +81,7 @@ fn errors_of(stays: fn(u64) -> bool, gives_up: f64, by_rate: bool) -> Vec<f64> {
     errors
 }
 
-/// Three bits a ticket and a count for each 512, whatever the crowd does.
+/// Six bits a ticket and a count for each 512, whatever the crowd does; and the count of places by client.
 #[test]
 fn ten_million_tickets_fit_into_sixteen_mebibytes() {
     let chunks = 10_000_000usize.div_ceil(queue::CHUNK as usize) + 1;
