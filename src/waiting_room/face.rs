@@ -83,7 +83,7 @@ impl Signs {
     pub fn told(&self, ticket: Ticket, place: u64, now: Now) -> Visit {
         let visit = self.queued(ticket, place, now);
         if let (Visit::Queued { place: told, .. }, Some(line)) = (visit, self.lines.get(usize::from(ticket.lane))) {
-            line.board.expect(place, now.mono.after(place::latest(told.poll_after)));
+            line.board.set_due(place, now.mono.after(place::latest(told.poll_after)));
         }
         visit
     }

@@ -177,7 +177,7 @@ impl Queue {
         let before = !self.board.parity.load(Relaxed);
         for (word, places) in table.words(self.board.frontier() + 1, end.min(self.board.next())) {
             word.window(before).fetch_or(places, Relaxed);
-            word.expect(places, Due::at(due));
+            word.set_due(places, Due::at(due));
         }
         drop(table);
         self.recount();

@@ -131,10 +131,10 @@ impl Board {
     }
 
     /// This place is to be heard of by then.
-    pub fn expect(&self, place: u64, by: Mono) {
+    pub fn set_due(&self, place: u64, by: Mono) {
         let table = self.table.load();
         if let Some(spot) = self.spot(&table, place) {
-            spot.word.expect(spot.bit, Due::at(by));
+            spot.word.set_due(spot.bit, Due::at(by));
         }
     }
 

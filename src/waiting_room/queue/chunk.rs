@@ -108,7 +108,7 @@ impl Word {
     }
 
     /// Those of these bits are to be heard of by then.
-    pub fn expect(&self, bits: u64, due: Due) {
+    pub fn set_due(&self, bits: u64, due: Due) {
         for (plane, set) in self.due.iter().zip(due.bits()) {
             if set {
                 plane.fetch_or(bits, Relaxed);

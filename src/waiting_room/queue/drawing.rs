@@ -67,7 +67,7 @@ impl Queue {
             if let Some((_, word, bit)) = table.at(drawing.draw.place(number)) {
                 // One who has asked since then is due as was said then.
                 if word.window(!before).load(Relaxed) & bit == 0 {
-                    word.expect(bit, Due::from_bits(due.map(|plane| plane & own != 0)));
+                    word.set_due(bit, Due::from_bits(due.map(|plane| plane & own != 0)));
                 }
                 word.window(before).fetch_or(bit, Relaxed);
             }
