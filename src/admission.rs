@@ -238,8 +238,9 @@ impl Admission {
             Outcome::Ignored => {}
         }
         let full = flight.full && !self.line.is_empty();
-        let sample =
-            Sample { latency, started: flight.started, in_flight: flight.in_flight, full, kind: flight.kind, outcome };
+        let Flight { started, in_flight, kind, .. } = flight;
+        let kept = self.open_to(Class::Normal, now) < self.limit();
+        let sample = Sample { latency, started, in_flight, full, kept, kind, outcome };
         self.limiter.observe(&sample, now);
         self.vacate(&flight);
         self.lend(now);

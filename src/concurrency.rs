@@ -13,6 +13,7 @@ use crate::policy;
 mod adaptive;
 mod round;
 mod start;
+mod turns;
 
 pub use adaptive::Adaptive;
 
@@ -40,6 +41,8 @@ pub struct Sample {
     /// Whether the limit held others back: every place was taken when it began, and somebody waited
     /// when it ended. Only then does its latency say what this limit does.
     pub full: bool,
+    /// Whether a place is kept for those who matter most: who stands in line inside the origin, they wait for.
+    pub kept: bool,
     /// Which kind of work it was: latencies compare within one kind alone.
     pub kind: usize,
     pub outcome: Outcome,

@@ -31,6 +31,11 @@ use crate::clock::Mono;
 const PROPORTIONAL: f64 = 0.7;
 /// Latencies so many times the shortest that there was are a queue: no reason to go up.
 const STRETCHED: f64 = 3.0;
+/// A trial that loses this share of its step in throughput, up or down, is plainly a loss: the next need
+/// only say the same.
+const PLAINLY: f64 = 0.25;
+/// Half of so few would cost much to try, and is one or two steps away.
+const HANDFUL: usize = 4;
 /// A latency at home that differs by this much is another origin's.
 const CHANGED: f64 = 0.15;
 /// The share of failures that is too much, and how many they must be.
@@ -78,6 +83,9 @@ pub struct Adaptive {
     tried_down: Mono,
     up_every: Duration,
     down_every: Duration,
+    /// The limits above and below that were plainly a loss the last time.
+    up_lost: Option<usize>,
+    down_lost: Option<usize>,
     /// Whether home was ever full and measured.
     known: bool,
     /// The most in flight since, for a limit that is not used.
@@ -101,6 +109,7 @@ struct Search {
 impl Search {
     const DOWN: Self = Self { up: false, coarse: true, last: false };
     const UP: Self = Self { up: true, coarse: true, last: false };
+    const UP_FINE: Self = Self { up: true, coarse: false, last: false };
 }
 
 impl Adaptive {
@@ -125,6 +134,8 @@ impl Adaptive {
             tried_down: Mono::ZERO,
             up_every: UP_EVERY,
             down_every: DOWN_EVERY,
+            up_lost: None,
+            down_lost: None,
             known: false,
             peak: 0,
             peak_since: Mono::ZERO,
@@ -150,15 +161,19 @@ impl Adaptive {
     fn at_home(&mut self, now: Mono) {
         let Some(verdict) = self.round.against_home(CHANGED) else { return };
         let first = !std::mem::replace(&mut self.known, true);
-        self.round.settle();
+        self.round.settle(false);
         if !first && (verdict.ratio - 1.0).abs() > CHANGED {
             // Lower first: where nothing is lost by it the origin's own queue goes, and only then
             // can be seen what more would gain.
             self.search = Some(Search::DOWN);
-            (self.up_every, self.down_every) = (UP_EVERY, DOWN_EVERY);
+            self.forget_trials();
             // What was measured is a mixture of before and after: once more, then the search.
             self.known = false;
             self.round.forget();
+            return self.again(now);
+        }
+        // A limit that is too high costs more than to know how much.
+        if self.search.is_some_and(|search| search.up) && !self.round.knows_home() {
             return self.again(now);
         }
         self.next_trial(now);
@@ -190,18 +205,27 @@ impl Adaptive {
         }
         self.search = searching.then_some(search);
         self.go(limit, Phase::Trial { up: search.up, searching }, now);
+        if Some(limit) == if search.up { self.up_lost } else { self.down_lost } {
+            self.round.doubt();
+        }
     }
 
     fn step(&self, search: Search) -> usize {
         let home = self.home;
         let by = match (search.coarse, search.up) {
             (true, true) => home,
-            (true, false) => home / 2,
-            (false, _) => home / 10,
+            (true, false) if home > HANDFUL => home / 2,
+            _ => home / 10,
         };
         let by = by.max(1);
         let limit = if search.up { home + by } else { home.saturating_sub(by) };
         limit.clamp(self.min, self.max)
+    }
+
+    /// What they said was of another home.
+    fn forget_trials(&mut self) {
+        (self.up_every, self.down_every) = (UP_EVERY, DOWN_EVERY);
+        (self.up_lost, self.down_lost) = (None, None);
     }
 
     fn tried(&mut self, up: bool, now: Mono) {
@@ -237,8 +261,8 @@ impl Adaptive {
         self.tried(up, now);
         if found == Worth::More {
             self.home = self.limit;
-            self.round.settle();
-            (self.up_every, self.down_every) = (UP_EVERY, DOWN_EVERY);
+            self.round.settle(true);
+            self.forget_trials();
             // Where one step was good the next may be, in the same direction; the other is where we came from.
             let search = self.search.filter(|_| searching).unwrap_or(Search { up, coarse: false, last: true });
             self.search = Some(Search { last: true, ..search });
@@ -248,6 +272,11 @@ impl Adaptive {
                 _ if searching => {}
                 true => self.up_every = (self.up_every * 2).min(UP_EVERY_MAX),
                 false => self.down_every = (self.down_every * 2).min(DOWN_EVERY_MAX),
+            }
+            if up {
+                self.up_lost = (gain < 1.0 - PLAINLY * (scale - 1.0)).then_some(self.limit);
+            } else {
+                self.down_lost = (gain < 1.0 - PLAINLY * (1.0 - scale)).then_some(self.limit);
             }
             if let Some(search) = self.search {
                 // Where all of a step down is lost, the best lies higher.
@@ -268,7 +297,7 @@ impl Adaptive {
         if let Some(limit) = over {
             if limit < self.home && !start.is_beyond(limit) {
                 // Lower was never looked at; and whether more is a loss was judged by very few.
-                self.search = Some(Search::UP);
+                self.search = Some(Search::UP_FINE);
             }
             self.start = None;
             self.home = limit;
@@ -341,55 +370,4 @@ impl Limiter for Adaptive {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn answered(limiter: &mut Adaptive, in_flight: usize, ms: u64) {
-        let at = |ms: u64| Mono::from_nanos(ms * 1_000_000);
-        let (latency, started) = (Duration::from_millis(20), at(ms - 20));
-        let outcome = Outcome::Answered;
-        limiter.observe(&Sample { latency, started, in_flight, full: false, kind: 0, outcome }, at(ms));
-    }
-
-    #[test]
-    fn the_first_answer_after_a_silence_says_nothing_of_how_many_there_can_be() {
-        let mut limiter = Adaptive::new(20, 2, 100);
-        for second in 1..5 {
-            answered(&mut limiter, 1, second * 10_000);
-            assert_eq!(limiter.home, 20, "the initial one holds until something is known");
-        }
-    }
-
-    #[test]
-    fn a_failure_at_the_start_is_no_quick_answer() {
-        let mut limiter = Adaptive::new(20, 2, 100);
-        let mut sample = |in_flight, ms, outcome| {
-            let latency = Duration::from_millis(ms);
-            let sample = Sample { latency, started: Mono::ZERO, in_flight, full: true, kind: 0, outcome };
-            limiter.observe(&sample, Mono::from_nanos(1_000_000_000));
-            limiter.limit()
-        };
-        let failures = [(1, 1, Outcome::Overloaded); 2];
-        let answers = [(4, 20, Outcome::Answered); 40].into_iter().chain([(8, 25, Outcome::Answered); 4]);
-        let limits = failures.into_iter().chain(answers).map(|(n, ms, outcome)| sample(n, ms, outcome));
-        assert_eq!(limits.last(), Some(9), "eight answer far more than four: on");
-    }
-
-    #[test]
-    fn one_visitor_now_and_then_leaves_room_for_a_page_with_its_parts() {
-        let mut limiter = Adaptive::new(20, 2, 100);
-        for tick in 0..200 {
-            answered(&mut limiter, 1, 5000 + tick * 20);
-        }
-        assert_eq!(limiter.limit(), UNUSED_LEAST);
-    }
-
-    #[test]
-    fn a_limit_that_is_used_and_never_filled_comes_down_to_twice_its_use() {
-        let mut limiter = Adaptive::new(20, 2, 100);
-        for tick in 0..200 {
-            answered(&mut limiter, 1 + tick % 6, 5000 + tick as u64 * 20);
-        }
-        assert_eq!(limiter.limit(), 12);
-    }
-}
+mod tests;

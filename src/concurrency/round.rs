@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Sample;
+use super::turns::Turns;
 use crate::clock::Mono;
 
 /// Requests that a comparison takes at least, and at most; or so many turns of the limit, if that is
@@ -13,21 +14,31 @@ const MOST: u32 = 250;
 const MOST_TURNS: u32 = 8;
 /// Standard errors that make a difference clear. Two would do for one look; here each request is one.
 const CLEAR: f64 = 3.0;
-/// The share of a step up that must be gained in throughput, so that noise alone is no reason to go up.
+/// The share of a coarse step up that must be gained in throughput: what gains less, a fine one finds.
 const WORTH_UP: f64 = 0.15;
-/// The share of a step down that may be lost.
+/// And of any the throughput: a worker that waits for its next request is seldom more than this.
+const GAINED_LEAST: f64 = 0.01;
+/// That is the line's gain, and not theirs for whom a place is kept: it must be more.
+const GAINED_LEAST_KEPT: f64 = 0.03;
+/// The share of a step down that may be lost; of the throughput no more than would be a gain.
 const WORTH_DOWN: f64 = 0.1;
-/// And the throughput that must be left.
-const LEFT_LEAST: f64 = 0.98;
 /// The share of a step down that may seem to be lost, where to be surer would take long.
 const FREE: f64 = 0.2;
 /// Standard errors that are enough to give a trial up: what was wrongly given up is tried again, while
 /// each further request at a limit that is worse costs throughput.
 const DOUBTFUL: f64 = 1.5;
+/// Where it was plainly a loss the last time, less will do, and fewer: that and no more is the question.
+const DOUBTED: f64 = 0.5;
+const DOUBTED_LEAST: u32 = 4;
+/// Standard errors by which what is not clear after long must be better, to be worth a step up; beyond
+/// half of the least gain, which is near enough.
+const LIKELY: f64 = 2.0;
 /// A latency counts for at most this many times its route's usual one: one straggler decides nothing.
 const OUTLIER: f64 = 8.0;
-/// A trial's requests over home's from which on it is home that must be measured.
+/// Rounds that home is to be known by.
 const KNOWN_LEAST: f64 = 3.0;
+/// The share of a comparison's variance from which on it is home that must be measured.
+const UNKNOWN: f64 = 0.75;
 /// How much of the least latency is forgotten each time that home is measured.
 const FORGET: f64 = 1.003;
 /// Requests that home is known by at most: older ones fade.
@@ -69,10 +80,18 @@ pub(super) struct Round {
     squares: f64,
     /// Requests of routes that are not.
     strangers: u32,
-    /// About how many requests made what is known of home.
+    /// About how many requests made what is known of home, and the relative variance of one.
     home_count: f64,
+    home_variance: Option<f64>,
     /// The limit that is measured.
     limit: usize,
+    coarse: bool,
+    /// It was plainly a loss the last time.
+    doubted: bool,
+    /// A place is kept.
+    kept: bool,
+    turns: Turns,
+    last_turns: Turns,
     least: u32,
     most: u32,
 }
@@ -83,6 +102,9 @@ impl Round {
     pub(super) fn begin(&mut self, limit: usize, coarse: bool, now: Mono) {
         self.began = now;
         self.limit = limit;
+        self.coarse = coarse;
+        self.doubted = false;
+        self.resume(limit);
         let turns = |n: u32| n.saturating_mul(u32::try_from(limit).unwrap_or(u32::MAX));
         self.least = LEAST.max(turns(if coarse { 1 } else { LEAST_TURNS }));
         self.most = MOST.max(turns(MOST_TURNS));
@@ -92,6 +114,22 @@ impl Round {
         }
     }
 
+    /// What is measured again and again goes on where it was left.
+    fn resume(&mut self, limit: usize) {
+        if self.turns.limit() != limit {
+            self.turns.interrupt();
+            std::mem::swap(&mut self.turns, &mut self.last_turns);
+        }
+        if self.turns.limit() != limit {
+            self.turns = Turns::new(limit);
+        }
+    }
+
+    /// What begins now was plainly a loss the last time.
+    pub(super) fn doubt(&mut self) {
+        self.doubted = true;
+    }
+
     pub(super) fn began(&self) -> Mono {
         self.began
     }
@@ -99,6 +137,8 @@ impl Round {
     /// Forgets what home was like.
     pub(super) fn forget(&mut self) {
         self.kinds.clear();
+        self.home_variance = None;
+        (self.turns, self.last_turns) = (Turns::new(self.limit), Turns::default());
     }
 
     /// Whether a request that has been answered belongs to this round. It saw this limit's worth of
@@ -111,6 +151,7 @@ impl Round {
         if sample.kind >= self.kinds.len() {
             self.kinds.resize(sample.kind + 1, Kind::default());
         }
+        self.kept = sample.kept;
         let Some(kind) = self.kinds.get_mut(sample.kind) else { return };
         let latency = sample.latency.max(Duration::from_micros(100)).as_secs_f64();
         kind.count += 1;
@@ -123,15 +164,16 @@ impl Round {
         self.count += 1;
         self.sum += ratio;
         self.squares += ratio * ratio;
+        self.turns.add(ratio);
     }
 
     /// The mean, of those still in flight too: they are the slow ones. Of a steady flow each is on
     /// average `1 + cv²` times the mean long (the inspection paradox), so those that ended are
-    /// short by `cv²` for each that has not.
+    /// short by `cv²` for each that has not. What takes turns is not by chance so long.
     fn mean(&self) -> f64 {
         let n = f64::from(self.count.max(1));
         let mean = self.sum / n;
-        mean + self.variance() / mean.max(f64::MIN_POSITIVE) * (self.limit as f64 / n).min(1.0)
+        mean + mean * self.spread() * (self.limit as f64 / n).min(1.0)
     }
 
     fn variance(&self) -> f64 {
@@ -139,12 +181,28 @@ impl Round {
         (self.squares / n - (self.sum / n).powi(2)).max(0.0) * n / (n - 1.0)
     }
 
-    /// The mean's standard error; of few requests never zero.
-    fn error(&self) -> f64 {
+    /// The relative variance of one request, as the mean of so many of them shows it.
+    fn spread(&self) -> f64 {
+        let n = f64::from(self.count.max(1));
+        let alone = self.variance() / (self.sum / n).powi(2).max(f64::MIN_POSITIVE);
+        match self.turns.variance() {
+            // The last turn may have been cut short.
+            Some(variance) if !self.turns.are_few(self.count) => variance + alone / n,
+            _ => alone,
+        }
+    }
+
+    /// The mean's relative standard error, and what of its square is home's; of few requests never zero.
+    fn error(&self) -> (f64, f64) {
         let n = f64::from(self.count.max(2));
-        let variance = self.variance();
-        let home = 1.0 + n / self.home_count.max(1.0);
-        (variance / n * home).sqrt() + 0.02 / n
+        let spread = self.spread();
+        let (own, home) = (spread / n, self.home_variance.unwrap_or(spread) / self.home_count.max(1.0));
+        ((own + home).sqrt() + 0.02 / n, home / (own + home).max(f64::MIN_POSITIVE))
+    }
+
+    /// Whether it is known how far home's latencies spread.
+    pub(super) fn knows_home(&self) -> bool {
+        self.home_variance.is_some()
     }
 
     /// Home's own latencies against what they were, once that is clear; a first measurement is as
@@ -153,7 +211,8 @@ impl Round {
         if self.count < self.least {
             return (self.strangers >= self.least).then_some(Verdict { ratio: 1.0 });
         }
-        let (mean, error) = (self.mean(), self.error());
+        let mean = self.mean();
+        let error = mean * self.error().0;
         let off = (mean - 1.0).abs();
         let clear = (off - changed).abs() > CLEAR * error;
         // Known by few, it is rather learnt than compared.
@@ -167,32 +226,44 @@ impl Round {
 
     /// What a limit that is `scale` times home's gains, and whether it is worth it; none: not known yet.
     pub(super) fn gain(&self, scale: f64) -> Option<(f64, Worth)> {
-        if self.count < LEAST {
+        if self.count < if self.doubted { DOUBTED_LEAST } else { LEAST } {
             return None;
         }
         let n = f64::from(self.count);
         let gain = scale / self.mean();
-        let error = gain * self.error() / self.mean();
+        let (error, of_home) = self.error();
+        let error = gain * error;
         let up = scale > 1.0;
-        let worth =
-            if up { 1.0 + WORTH_UP * (scale - 1.0) } else { (1.0 - WORTH_DOWN * (1.0 - scale)).max(LEFT_LEAST) };
+        let least = if self.kept { GAINED_LEAST_KEPT } else { GAINED_LEAST };
+        let enough = self.count >= self.least;
+        let given_up = if self.doubted && !enough { DOUBTED } else { DOUBTFUL } * error;
+        let worth = match (up, self.coarse) {
+            (true, true) => 1.0 + (WORTH_UP * (scale - 1.0)).max(least),
+            (true, false) => 1.0 + least,
+            (false, _) => (1.0 - WORTH_DOWN * (1.0 - scale)).max(1.0 - least),
+        };
         // Half of a step down is lost: that can't be free, while what little is lost takes long to tell.
-        let hopeless = if up { worth } else { (1.0 + scale) / 2.0 };
+        let hopeless = match up {
+            true if self.doubted && !enough => 1.0,
+            true => worth,
+            false => f64::midpoint(1.0, scale),
+        };
         // A step down that loses so little is taken: another can be tried from there.
         let free = 1.0 - FREE * (1.0 - scale);
         // Of few, their own spread is not well known either (Student's t).
         let clear = CLEAR * error * (1.0 + 4.0 / n);
         // In doubt it is less: what is no more than that is a queue inside the origin.
-        let doubt = if up { DOUBTFUL * error } else { 0.0 };
+        let doubt = if up { LIKELY * (error - least / 2.0).max(0.0) } else { 0.0 };
         let worth = match gain {
-            _ if gain + DOUBTFUL * error < hopeless || gain + clear < worth => Worth::Less,
+            _ if gain + given_up < hopeless || gain + clear < worth => Worth::Less,
+            _ if enough && gain + given_up < worth => Worth::Less,
             // The first to end are the quick ones, and say little of the rest.
-            _ if gain - clear > worth && self.count >= self.least => Worth::More,
-            _ if !up && gain - DOUBTFUL * error > free && self.count >= self.least => Worth::More,
+            _ if enough && gain - clear > worth => Worth::More,
+            _ if enough && !up && (self.kept || error > least) && gain - DOUBTFUL * error > free => Worth::More,
             _ if self.count >= self.most && gain - doubt > worth => Worth::More,
             _ if self.count >= self.most => Worth::Less,
             // Home is known by so few that more of these would tell nothing.
-            _ if self.count >= self.least && n >= KNOWN_LEAST * self.home_count => Worth::Unknown,
+            _ if enough && of_home > UNKNOWN && self.home_count < KNOWN_MOST => Worth::Unknown,
             _ => return None,
         };
         Some((gain, worth))
@@ -208,13 +279,23 @@ impl Round {
         if floor > 0.0 { home / floor } else { 1.0 }
     }
 
-    /// Takes this round's latencies for home's.
-    pub(super) fn settle(&mut self) {
+    /// Takes this round's latencies for home's; where home has `moved`, what was known says nothing of it.
+    pub(super) fn settle(&mut self, moved: bool) {
         let ratio = if self.count >= LEAST { self.mean() } else { 1.0 };
         let seen = f64::from(self.count + self.strangers);
         let few = self.home_count < KNOWN_LEAST * f64::from(self.least);
-        let same = (ratio - 1.0).abs() < 0.1 || few && (ratio - 1.0).abs() < 0.5;
+        let same = !moved && ((ratio - 1.0).abs() < 0.1 || few && (ratio - 1.0).abs() < 0.5);
         let kept = self.home_count / (self.home_count + seen).max(1.0);
+        let ratio_kept = if same { kept + ratio * (1.0 - kept) } else { ratio };
+        if self.count >= LEAST {
+            let before = self
+                .home_variance
+                .filter(|_| same)
+                .map_or_else(|| self.spread(), |before| before * kept + self.spread() * (1.0 - kept));
+            self.home_variance = Some(self.turns.variance().unwrap_or(before));
+        }
+        self.turns.rebase(ratio_kept);
+        self.last_turns.rebase(ratio_kept);
         self.home_count = if same { (self.home_count + seen).min(KNOWN_MOST) } else { seen };
         for kind in &mut self.kinds {
             let mean = kind.sum / f64::from(kind.count.max(1));

@@ -128,7 +128,7 @@ mod tests {
 
     fn answer(in_flight: usize, ms: u64) -> Sample {
         let (latency, started) = (Duration::from_millis(ms), Mono::ZERO);
-        Sample { latency, started, in_flight, full: true, kind: 0, outcome: Outcome::Answered }
+        Sample { latency, started, in_flight, full: true, kept: false, kind: 0, outcome: Outcome::Answered }
     }
 
     #[test]

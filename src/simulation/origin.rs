@@ -27,6 +27,8 @@ struct Job {
 /// What happens inside, at its moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
+    Came(Job),
+    Counted(Job),
     Worked(Job),
     Waited(Job),
     Refused(Job),
@@ -44,6 +46,7 @@ pub struct Origin {
     /// Requests begun since it opened, or came back.
     begun: u32,
     backlog: VecDeque<Job>,
+    coming: usize,
     working: usize,
     waiting: usize,
     events: BinaryHeap<Reverse<(Mono, u64, Event)>>,
@@ -62,6 +65,7 @@ impl Origin {
             alive: true,
             begun: 0,
             backlog: VecDeque::new(),
+            coming: 0,
             working: 0,
             waiting: 0,
             events: BinaryHeap::new(),
@@ -83,6 +87,14 @@ impl Origin {
         if !self.alive {
             return self.schedule(now, Event::Refused(job));
         }
+        if self.shape.turnaround.is_zero() {
+            return self.come(job, now);
+        }
+        self.coming += 1;
+        self.schedule(now.after(self.shape.turnaround), Event::Came(job));
+    }
+
+    fn come(&mut self, job: Job, now: Mono) {
         self.backlog.push_back(job);
         self.peak = self.peak.max(self.in_flight());
         self.begin(now);
@@ -98,6 +110,11 @@ impl Origin {
         while let Some(Reverse((at, _, event))) = self.events.peek().copied().filter(|Reverse((at, ..))| *at <= now) {
             self.events.pop();
             match event {
+                Event::Came(job) => {
+                    self.coming -= 1;
+                    self.come(job, at);
+                }
+                Event::Counted(job) => self.work_on(job, at),
                 Event::Worked(job) => {
                     self.working -= 1;
                     match self.shape.slow.iter().find(|(kind, _)| *kind == job.kind) {
@@ -119,9 +136,9 @@ impl Origin {
         }
     }
 
-    /// Requests in the house: waiting for a worker, worked on, or waiting for something else.
+    /// Requests on their way or in the house: waiting for a worker, worked on, or waiting for something else.
     pub fn in_flight(&self) -> usize {
-        self.backlog.len() + self.working + self.waiting
+        self.coming + self.backlog.len() + self.working + self.waiting
     }
 
     /// Whether it answers at all.
@@ -156,14 +173,22 @@ impl Origin {
 
     fn begin(&mut self, now: Mono) {
         while self.alive && self.working < self.workers {
-            let load = self.backlog.len() + self.working;
             let Some(job) = self.backlog.pop_front() else { break };
-            let work = self.work(load);
-            self.begun = self.begun.saturating_add(1);
             self.working += 1;
-            let done = self.past_pauses(now, work);
-            self.schedule(done, Event::Worked(job));
+            if self.shape.turnaround.is_zero() {
+                self.work_on(job, now);
+            } else {
+                // Who follows the request that has just ended is in flight too, and still on its way.
+                self.schedule(now.after(self.shape.turnaround * 2), Event::Counted(job));
+            }
         }
+    }
+
+    fn work_on(&mut self, job: Job, now: Mono) {
+        let work = self.work(self.backlog.len() + self.working).saturating_sub(self.shape.turnaround * 2);
+        self.begun = self.begun.saturating_add(1);
+        let done = self.past_pauses(now, work);
+        self.schedule(done, Event::Worked(job));
     }
 
     /// How long a request takes that is begun with so many that have or want a worker.
@@ -212,10 +237,11 @@ impl Origin {
     }
 
     fn die(&mut self, done: &mut Vec<(u64, Outcome)>) {
-        (self.alive, self.begun, self.working, self.waiting) = (false, 0, 0, 0);
+        (self.alive, self.begun) = (false, 0);
+        (self.coming, self.working, self.waiting) = (0, 0, 0);
         let mut lost: Vec<Job> = self.backlog.drain(..).collect();
         self.events.retain(|Reverse((_, _, event))| match event {
-            Event::Worked(job) | Event::Waited(job) => {
+            Event::Came(job) | Event::Counted(job) | Event::Worked(job) | Event::Waited(job) => {
                 lost.push(*job);
                 false
             }

@@ -246,6 +246,7 @@ impl Rig<'_> {
             started: placed.started,
             in_flight: placed.in_flight,
             full: placed.all_taken && !self.line.is_empty(),
+            kept: false,
             kind: placed.request.kind,
             outcome,
         };

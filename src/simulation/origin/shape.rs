@@ -9,6 +9,8 @@ pub struct Shape {
     pub workers: usize,
     /// The mean time a worker takes while nobody waits.
     pub service: Duration,
+    /// How long a request is on its way: what a worker waits for the next where nobody stands behind it.
+    pub turnaround: Duration,
     /// How much slower it gets for each further `workers` requests in flight.
     pub collapse: f64,
     /// The deviation of the logarithm of the service time; 0: each takes the same.
@@ -56,6 +58,7 @@ impl Shape {
         Self {
             workers,
             service,
+            turnaround: Duration::ZERO,
             collapse: 0.0,
             sigma: 0.0,
             pauses: None,
@@ -72,6 +75,11 @@ impl Shape {
 
     pub const fn collapsing(mut self, collapse: f64) -> Self {
         self.collapse = collapse;
+        self
+    }
+
+    pub const fn turnaround(mut self, turnaround: Duration) -> Self {
+        self.turnaround = turnaround;
         self
     }
 

@@ -54,6 +54,9 @@ pub fn all() -> Vec<Scenario> {
         // Short and a little uneven, as over real sockets: what the start costs, and each trial.
         scenario("first 10 s of 10x, collapsing", collapsing().lognormal(0.15), &[(0, 10.0)], 10, keeps(0.95)),
         scenario("first 10 s of 2x, collapsing", collapsing().lognormal(0.15), &[(0, 2.0)], 10, keeps(0.95)),
+        // A worker waits for the next request unless one more than there are workers stands behind it.
+        scenario("first 10 s of 5x, turnaround", uneven(fixed()), &[(0, 5.0)], 10, keeps(0.98)),
+        scenario("first 10 s of 5x, turnaround, collapsing", uneven(collapsing()), &[(0, 5.0)], 10, keeps(0.95)),
         scenario("10x, collapsing, lognormal", collapsing().lognormal(0.5), &[(0, 10.0)], 60, keeps(0.95)),
         scenario("10x, pauses of 100 ms each 2 s", fixed().pausing(s(2), ms(100)), &[(0, 10.0)], 30, keeps(0.9)),
         scenario("10x, cold start", fixed().cold(5.0, 500), &[(0, 10.0)], 60, keeps(0.85)),
@@ -79,6 +82,11 @@ pub fn all() -> Vec<Scenario> {
         payment,
         scenario("steady 0.9x, lognormal", fixed().lognormal(0.5), &[(0, 0.9)], 120, loses),
     ]
+}
+
+/// As over real sockets.
+fn uneven(origin: Shape) -> Shape {
+    origin.turnaround(Duration::from_micros(500)).lognormal(0.01)
 }
 
 fn halved(origin: Shape, change: fn(usize) -> Change) -> Shape {
