@@ -14,6 +14,8 @@
 //!   of that for one that is worse, since that one costs throughput with each request and can be
 //!   tried again. So a steady origin is probed with a dozen requests, and a noisy one with as many
 //!   as it takes.
+//! - Where the origin's workers wait for what is on its way, one more in flight than there are workers
+//!   gains a little, and is let go; not where a place is kept for those who would wait behind it.
 //! - Up to the initial limit it starts slowly, one more for each answer ([`super::start`]).
 //! - When latency at home changes, the origin has: the search begins anew, in steps of half.
 //! - When more than 5 % fail, the limit goes to 70 %, whatever the latencies say.

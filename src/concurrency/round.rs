@@ -16,9 +16,10 @@ const MOST_TURNS: u32 = 8;
 const CLEAR: f64 = 3.0;
 /// The share of a coarse step up that must be gained in throughput: what gains less, a fine one finds.
 const WORTH_UP: f64 = 0.15;
-/// And of any the throughput: a worker that waits for its next request is seldom more than this.
+/// And of the throughput by any step up: where a worker waits for its next request, one more in flight fills
+/// the gap, which is seldom more than a few in a hundred.
 const GAINED_LEAST: f64 = 0.01;
-/// That is the line's gain, and not theirs for whom a place is kept: it must be more.
+/// So little is the line's gain; those for whom a place is kept would wait behind that one more.
 const GAINED_LEAST_KEPT: f64 = 0.03;
 /// The share of a step down that may be lost; of the throughput no more than would be a gain.
 const WORTH_DOWN: f64 = 0.1;
@@ -90,6 +91,7 @@ pub(super) struct Round {
     doubted: bool,
     /// A place is kept.
     kept: bool,
+    /// At the limit that is measured, and at the one before.
     turns: Turns,
     last_turns: Turns,
     least: u32,
@@ -226,7 +228,8 @@ impl Round {
 
     /// What a limit that is `scale` times home's gains, and whether it is worth it; none: not known yet.
     pub(super) fn gain(&self, scale: f64) -> Option<(f64, Worth)> {
-        if self.count < if self.doubted { DOUBTED_LEAST } else { LEAST } {
+        let doubted = self.doubted && self.count < self.least;
+        if self.count < if doubted { DOUBTED_LEAST } else { LEAST } {
             return None;
         }
         let n = f64::from(self.count);
@@ -236,7 +239,7 @@ impl Round {
         let up = scale > 1.0;
         let least = if self.kept { GAINED_LEAST_KEPT } else { GAINED_LEAST };
         let enough = self.count >= self.least;
-        let given_up = if self.doubted && !enough { DOUBTED } else { DOUBTFUL } * error;
+        let given_up = if doubted { DOUBTED } else { DOUBTFUL } * error;
         let worth = match (up, self.coarse) {
             (true, true) => 1.0 + (WORTH_UP * (scale - 1.0)).max(least),
             (true, false) => 1.0 + least,
@@ -244,7 +247,7 @@ impl Round {
         };
         // Half of a step down is lost: that can't be free, while what little is lost takes long to tell.
         let hopeless = match up {
-            true if self.doubted && !enough => 1.0,
+            true if doubted => 1.0,
             true => worth,
             false => f64::midpoint(1.0, scale),
         };
@@ -286,16 +289,14 @@ impl Round {
         let few = self.home_count < KNOWN_LEAST * f64::from(self.least);
         let same = !moved && ((ratio - 1.0).abs() < 0.1 || few && (ratio - 1.0).abs() < 0.5);
         let kept = self.home_count / (self.home_count + seen).max(1.0);
-        let ratio_kept = if same { kept + ratio * (1.0 - kept) } else { ratio };
         if self.count >= LEAST {
-            let before = self
-                .home_variance
-                .filter(|_| same)
-                .map_or_else(|| self.spread(), |before| before * kept + self.spread() * (1.0 - kept));
-            self.home_variance = Some(self.turns.variance().unwrap_or(before));
+            let (now, before) = (self.spread(), self.home_variance.filter(|_| same));
+            let few = before.map_or(now, |before| before * kept + now * (1.0 - kept));
+            self.home_variance = Some(self.turns.variance().unwrap_or(few));
         }
-        self.turns.rebase(ratio_kept);
-        self.last_turns.rebase(ratio_kept);
+        let moves = if same { kept + ratio * (1.0 - kept) } else { ratio };
+        self.turns.rebase(moves);
+        self.last_turns.rebase(moves);
         self.home_count = if same { (self.home_count + seen).min(KNOWN_MOST) } else { seen };
         for kind in &mut self.kinds {
             let mean = kind.sum / f64::from(kind.count.max(1));
@@ -314,3 +315,6 @@ impl Round {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

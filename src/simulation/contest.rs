@@ -128,6 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn one_more_than_the_workers_is_let_go_where_it_fills_a_gap_and_not_where_the_origin_collapses() {
+        for (name, rests) in [("first 10 s of 5x, turnaround", 5), ("first 10 s of 5x, turnaround, collapsing", 4)] {
+            let Some(mut scenario) = rig::named(name) else { panic!("no scenario") };
+            scenario.lasts = Duration::from_secs(30);
+            for seed in 1..6 {
+                let report = rig::run(&scenario, Box::new(Adaptive::new(20, 2, 1000)), seed);
+                let mut limits: Vec<_> = report.ticks.iter().skip(50).map(|tick| tick.limit).collect();
+                limits.sort_unstable();
+                assert_eq!(limits[limits.len() / 2], rests, "{name}, seed {seed}");
+            }
+        }
+    }
+
+    #[test]
     fn every_contestant_is_in_the_table() {
         let table = table(1);
         println!("{table}");
