@@ -260,8 +260,8 @@ impl Room {
         due.map_or(POLL_LATEST, |due| due.left(now.mono))
     }
 
-    /// The ticket whose turn it is, and whether it was called before: first those who come back, then of the other lines the one that has
-    /// had least for its weight.
+    /// The ticket whose turn it is, and whether it was called before: first those who come back, then of
+    /// the other lines the one that has had least for its weight.
     fn next_in_line(&mut self, now: Now) -> Option<(u64, bool)> {
         while let Some(key) = self.back.pop_front() {
             let (lane, number) = Ticket::of_key(key);
