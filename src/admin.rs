@@ -43,6 +43,7 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
         .route("/api/v1/status", get(async |State(edge): State<Arc<Edge>>| Json(status(&edge))))
         .route("/api/v1/level", post(set_level))
         .merge(rooms::routes())
+        .layer(middleware::from_fn_with_state(edge.clone(), while_in_charge))
         .layer(middleware::from_fn(from_here))
         .with_state(edge);
     if let Err(error) = axum::serve(listener, app).await {
@@ -59,6 +60,16 @@ async fn from_here(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     (StatusCode::MISDIRECTED_REQUEST, "the admin listener answers to its address or to localhost\n").into_response()
+}
+
+/// Refuses changes once another process is about to be in charge: they would be lost.
+async fn while_in_charge(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || !edge.draining() {
+        return next.run(request).await;
+    }
+    let later = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
+    (StatusCode::SERVICE_UNAVAILABLE, later, "another process takes over, or this one ends: ask again\n")
+        .into_response()
 }
 
 async fn index() -> &'static str {

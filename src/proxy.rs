@@ -56,6 +56,22 @@ const PACE_EVERY: Duration = Duration::from_secs(5);
 /// How soon to come back when the origin failed.
 pub const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// How connections end, when the edge does.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// True: each with its next answer, and no new ones are taken.
+    pub retiring: ShutdownWatch,
+    /// True: idle ones too. Never before the other.
+    pub shutdown: ShutdownWatch,
+}
+
+impl Ends {
+    /// Whether an answer is the last of its connection.
+    pub fn retiring(&self) -> bool {
+        *self.retiring.borrow()
+    }
+}
+
 /// What both doors share.
 pub struct Door {
     /// The policy in force, with the state its names are bound to.
@@ -66,8 +82,7 @@ pub struct Door {
     pub fills: fill::Fills,
     /// Where the origins' servers are.
     pub addresses: Addresses,
-    /// True once the edge is draining.
-    pub shutdown: ShutdownWatch,
+    pub ends: Ends,
     /// Keys whose answers turned out to be personal, so that their next readers don't wait for one
     /// another.
     pub personal: moka::sync::Cache<Box<[u8]>, ()>,
@@ -84,7 +99,7 @@ impl Door {
         clock: Clock,
         proof: ProofKey,
         addresses: Addresses,
-        shutdown: ShutdownWatch,
+        ends: Ends,
         seed: u64,
     ) -> Arc<Self> {
         let threads = site.policy.edge.threads.get();
@@ -94,7 +109,7 @@ impl Door {
             proof,
             fills: fill::Fills::default(),
             addresses,
-            shutdown,
+            ends,
             personal: filling::personal_keys(),
             proxy: std::sync::OnceLock::new(),
             next_id: AtomicU64::new(seed),
@@ -272,7 +287,7 @@ impl ProxyHttp for Hooks {
             return Ok(());
         }
         let door = self.door()?;
-        if *door.shutdown.borrow() {
+        if door.ends.retiring() {
             session.set_keepalive(None);
         }
         let now = door.clock.now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Edge, EdgeError, keepers, pass_keys, scan_snapshot, servers};
+use super::{Edge, EdgeError, keepers, overrides, pass_keys, scan_snapshot, servers};
 use crate::pipeline::site::{Parts, Site};
 use crate::policy::diagnose::Findings;
 use crate::policy::{Policy, file};
@@ -39,11 +39,7 @@ impl Edge {
         let passes = pass_keys(&policy)?;
         let rooms = {
             let mut keepers = self.rooms.lock();
-            let rooms = keepers::open_rooms(&policy, &mut keepers, &self.keys, self.clock)?;
-            for keeper in keepers.values_mut() {
-                keeper.spawn(self.clock, self.stop.subscribe());
-            }
-            rooms
+            keepers::open_rooms(&policy, &mut keepers, &self.keys, self.clock)?
         };
         // From here on nothing fails.
         let now = self.clock.now();
@@ -54,7 +50,12 @@ impl Edge {
         keepers::warn_of_what_is_over(&policy, now);
         let telemetry = before.telemetry.clone();
         let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, seed: before.seed() };
-        self.door.site.store(Arc::new(Site::bind(policy, Some(&before), parts)));
+        let site = Arc::new(Site::bind(policy, Some(&before), parts));
+        for room in site.rooms().iter().filter(|room| before.room_named(room.name()).is_none()) {
+            overrides::restore_room(&site, room, &self.orders, now);
+        }
+        self.door.site.store(site);
+        self.keep_rooms();
         Ok(Reloaded { warnings, needs_restart })
     }
 }

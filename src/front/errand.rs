@@ -205,7 +205,7 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
         on.conn.keep_pace(edge.body_min_rate);
     }
     let keep_alive = errand.terms.keep_alive;
-    let shutdown = on.door.shutdown.clone();
+    let retiring = on.door.ends.retiring.clone();
     let answered = Answered::default();
     let carried = Carried {
         passage: errand.passage,
@@ -220,7 +220,7 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
     session.set_connection_user_context(Some(Box::new(carried)));
     // The loan ends with what the proxy returns: only then the connection is home.
     let passed = tokio::select! {
-        passed = proxy.process_new_http(session, &shutdown) => passed.is_some(),
+        passed = proxy.process_new_http(session, &retiring) => passed.is_some(),
         () = outstays(guest, &answered) => return None,
     };
     let reusable = passed || answered.is_whole();

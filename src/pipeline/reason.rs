@@ -67,6 +67,8 @@ pub enum Reason {
     VersionRefused,
     /// `Expect` something other than 100-continue.
     ExpectationFailed,
+    /// Another process of Seawall's has taken over the waiting room: ask it.
+    HandedOver,
     /// A path below `/.seawall/` that does not exist.
     NotFound,
     /// The client left before it was answered.
@@ -75,7 +77,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -106,6 +108,7 @@ impl Reason {
         Self::MethodRefused,
         Self::VersionRefused,
         Self::ExpectationFailed,
+        Self::HandedOver,
         Self::NotFound,
         Self::ClientGone,
     ];
@@ -143,6 +146,7 @@ impl Reason {
             Self::MethodRefused => "method_refused",
             Self::VersionRefused => "version_refused",
             Self::ExpectationFailed => "expectation_failed",
+            Self::HandedOver => "handed_over",
             Self::NotFound => "not_found",
             Self::ClientGone => "client_gone",
         }
@@ -175,6 +179,7 @@ impl Reason {
             Self::MethodRefused => 405,
             Self::VersionRefused => 505,
             Self::ExpectationFailed => 417,
+            Self::HandedOver => 307,
             Self::NotFound => 404,
             // nginx's number for the log; never sent.
             Self::ClientGone => 499,
@@ -184,7 +189,14 @@ impl Reason {
     /// The Proxy-Status error type (RFC 9209 §2.3), where the answer is an error of ours.
     pub const fn proxy_error(self) -> Option<&'static str> {
         match self {
-            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own | Self::ClientGone => None,
+            Self::Pass
+            | Self::Hit
+            | Self::Fill
+            | Self::Stale
+            | Self::Snapshot
+            | Self::Own
+            | Self::HandedOver
+            | Self::ClientGone => None,
             Self::RateLimited
             | Self::Crowded
             | Self::Queued
@@ -242,6 +254,7 @@ impl Reason {
             Self::MethodRefused => "This method is not available here.",
             Self::VersionRefused => "This version of HTTP is not spoken here.",
             Self::ExpectationFailed => "The request expects something that is not offered here.",
+            Self::HandedOver => "Another process has taken over: ask again.",
             Self::NotFound => "There is nothing here.",
             Self::ClientGone => "The client left.",
         }

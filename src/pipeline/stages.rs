@@ -135,6 +135,9 @@ pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Continue;
     }
     let room = passage.site.room(id).clone();
+    if let Some(answer) = room.elsewhere(view) {
+        return Flow::Respond(answer);
+    }
     let presented = room.presented(view, passage.site.client_number(view.client), now);
     let asks = Asks::of(view, format(passage.route(), view));
     let entrance =

@@ -190,7 +190,7 @@ async fn ask(door: Arc<Door>, mut passage: Passage, mut writer: Writer, head: By
     let mut session = ServerSession::new_http1(Box::new(sink));
     let carried = Carried { passage, role: Role::Fill(Box::new(writer)), continued: false, answered: None };
     session.set_connection_user_context(Some(Box::new(carried)));
-    proxy.process_new_http(session, &door.shutdown).await;
+    proxy.process_new_http(session, &door.ends.shutdown).await;
 }
 
 /// Waits for a place at the origin, as long as patience lasts.
