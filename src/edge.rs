@@ -18,12 +18,14 @@ use tokio::task::JoinHandle;
 
 mod keepers;
 pub mod overrides;
+mod purges;
 mod reload;
 mod vitals;
 
 use keepers::RoomKeeper;
 pub(crate) use keepers::log_change;
 
+use crate::admin::Tokens;
 use crate::clock::Clock;
 use crate::front::connections::Connections;
 use crate::front::tls::{self, TlsError};
@@ -36,6 +38,7 @@ use crate::policy::{AccessLog as Access, Policy};
 use crate::proxy::proof::ProofKey;
 use crate::proxy::{Addresses, Door};
 use crate::snapshot::Snapshot;
+use crate::store::token_file::TokenError;
 use crate::store::{self, StoreError};
 use crate::telemetry::{AccessLog, Telemetry};
 
@@ -51,6 +54,8 @@ pub enum EdgeError {
     Listen(io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("admin.tokens: {0}")]
+    Token(#[from] TokenError),
     #[error("tls.{name}: {error}")]
     Tls { name: String, error: Box<TlsError> },
     #[error("waiting_room.{name}: {error}")]
@@ -73,6 +78,8 @@ pub struct Edge {
     tls: HashMap<String, tls::Shared>,
     rooms: Mutex<HashMap<String, RoomKeeper>>,
     orders: overrides::Written,
+    purges: purges::Written,
+    tokens: ArcSwap<Tokens>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     stop: watch::Sender<bool>,
 }
@@ -114,11 +121,14 @@ impl Edge {
         let mut keepers = HashMap::new();
         let rooms = keepers::open_rooms(&policy, &mut keepers, &keys, clock)?;
         let passes = pass_keys(&policy)?;
+        let tokens = Tokens::read(&policy.admin.tokens)?;
         let seed = store::random_seed()?;
         let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
         let site = Arc::new(Site::bind(policy, None, parts));
         let orders = overrides::Written::default();
         overrides::restore(&site, &orders, clock.now());
+        let purges = purges::Written::default();
+        purges::restore(&site, &purges, clock.now());
         keepers::warn_of_what_is_over(&site.policy, clock.now());
         let (stop, shutdown) = watch::channel(false);
         let addresses = Addresses::default();
@@ -138,6 +148,8 @@ impl Edge {
             tls,
             rooms: Mutex::new(keepers),
             orders,
+            purges,
+            tokens: ArcSwap::from_pointee(tokens),
             tasks: Mutex::new(Vec::new()),
             stop,
         });
@@ -180,6 +192,11 @@ impl Edge {
     /// Where the admin listener is.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Who may do what there.
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.load_full()
     }
 
     /// Whether the edge is on its way out.
