@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 pub mod hand_over;
 mod keepers;
 pub mod overrides;
+mod purges;
 mod reload;
 mod vitals;
 
@@ -26,6 +27,7 @@ use hand_over::Inherited;
 use keepers::RoomKeeper;
 pub(crate) use keepers::log_change;
 
+use crate::admin::Tokens;
 use crate::clock::Clock;
 use crate::front::connections::Connections;
 use crate::front::tls::{self, TlsError};
@@ -38,6 +40,7 @@ use crate::policy::{AccessLog as Access, Policy};
 use crate::proxy::proof::ProofKey;
 use crate::proxy::{Addresses, Door, Ends};
 use crate::snapshot::Snapshot;
+use crate::store::token_file::TokenError;
 use crate::store::{self, StoreError};
 use crate::telemetry::{AccessLog, Telemetry};
 
@@ -53,6 +56,8 @@ pub enum EdgeError {
     Listen(io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("admin.tokens: {0}")]
+    Token(#[from] TokenError),
     #[error("tls.{name}: {error}")]
     Tls { name: String, error: Box<TlsError> },
     #[error("waiting_room.{name}: {error}")]
@@ -77,6 +82,8 @@ pub struct Edge {
     tls: HashMap<String, tls::Shared>,
     rooms: Mutex<HashMap<String, RoomKeeper>>,
     orders: overrides::Written,
+    purges: purges::Written,
+    tokens: ArcSwap<Tokens>,
     sockets: Sockets,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     accepting: Mutex<Vec<JoinHandle<()>>>,
@@ -111,6 +118,7 @@ pub struct Loaded {
     tls: HashMap<String, tls::Shared>,
     snapshot: Option<Snapshot>,
     passes: Vec<Option<Keys>>,
+    tokens: Tokens,
     addresses: Addresses,
 }
 
@@ -135,11 +143,12 @@ impl Prepared {
         let policy = &self.policy;
         let (access_log, tls, snapshot) = (access_log(policy)?, load_tls(policy)?, scan_snapshot(policy)?);
         let (keys, passes) = (store::load_or_create(&policy.keys_file)?, pass_keys(policy)?);
+        let tokens = Tokens::read(&policy.admin.tokens)?;
         let addresses = Addresses::default();
         for (server, error) in addresses.refresh(servers(policy)).await {
             tracing::warn!(host = server.host, error, "the origin's name does not resolve; it is tried again");
         }
-        Ok(Loaded { prepared: self, keys, access_log, tls, snapshot, passes, addresses })
+        Ok(Loaded { prepared: self, keys, access_log, tls, snapshot, passes, tokens, addresses })
     }
 }
 
@@ -150,7 +159,7 @@ impl Edge {
     /// # Errors
     /// [`EdgeError`]: nothing has been accepted then.
     pub fn start(loaded: Loaded) -> Result<Arc<Self>, EdgeError> {
-        let Loaded { prepared, keys, access_log, tls, snapshot, passes, addresses } = loaded;
+        let Loaded { prepared, keys, access_log, tls, snapshot, passes, tokens, addresses } = loaded;
         let Prepared { policy, policy_file, sockets, .. } = prepared;
         let clock = Clock::start();
         let keys = Arc::new(keys);
@@ -165,6 +174,8 @@ impl Edge {
         for keeper in keepers.values_mut() {
             keeper.begin(clock.now())?;
         }
+        let purges = purges::Written::default();
+        purges::restore(&site, &purges, clock.now());
         keepers::warn_of_what_is_over(&site.policy, clock.now());
         let ((retire, retiring), (stop, shutdown)) = (watch::channel(false), watch::channel(false));
         let ends = Ends { retiring, shutdown };
@@ -181,6 +192,8 @@ impl Edge {
             tls,
             rooms: Mutex::new(keepers),
             orders,
+            purges,
+            tokens: ArcSwap::from_pointee(tokens),
             sockets,
             tasks: Mutex::new(Vec::new()),
             accepting: Mutex::new(Vec::new()),
@@ -229,6 +242,11 @@ impl Edge {
     /// Where the admin listener is.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Who may do what there.
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.load_full()
     }
 
     /// Whether the edge is on its way out, or another process about to take its place.

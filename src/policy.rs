@@ -5,6 +5,7 @@
 //! reference that exists is a reference that holds. A reload makes a new `Policy`; a request keeps
 //! the one it began with.
 
+mod admin;
 mod admit;
 mod clients;
 mod concurrency;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use admin::{Admin, Right, Rights, Token};
 pub use clients::Clients;
 pub use concurrency::{Concurrency, Limit, Patience, Queue};
 pub use level::{Level, LevelPolicy, Step, Threshold, Window};
@@ -126,13 +128,6 @@ pub struct Tls {
 pub struct Certificate {
     pub cert: PathBuf,
     pub key: PathBuf,
-}
-
-/// `[admin]`.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Loopback until tokens are built.
-    pub listen: SocketAddr,
 }
 
 /// The largest `origin.NAME.retries`.

@@ -9,6 +9,7 @@ use crate::clock::{Mono, Now};
 use crate::pipeline::view::View;
 
 use super::freshness::{ResponseParts, Terms, http_date, system_time};
+use super::purge::Mark;
 use super::request::Lookup;
 
 mod head;
@@ -28,6 +29,7 @@ pub struct Entry {
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     stored: Mono,
+    mark: Mark,
     terms: Terms,
     etag: Option<HeaderValue>,
     last_modified_unix: Option<u64>,
@@ -75,8 +77,20 @@ impl Entry {
             fields,
             body,
             stored: now.mono,
+            mark: Mark::default(),
             terms,
         }
+    }
+
+    /// The same, known to purges. One that nobody marked is as old as can be, and meant by every purge.
+    #[must_use]
+    pub fn marked(self, mark: Mark) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// When it was asked for, and what purges may call it.
+    pub fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     /// The status.
@@ -137,11 +151,11 @@ impl Entry {
 
     /// The same, with this time for stale-while-revalidate.
     pub fn state_within(&self, now: Mono, stale_while_revalidate: Duration) -> State {
-        let resident = now.since(self.stored);
-        if resident < self.terms.fresh_for {
+        let (resident, fresh_for) = (now.since(self.stored), self.fresh_for());
+        if resident < fresh_for {
             return State::Fresh;
         }
-        let stale_for = resident - self.terms.fresh_for;
+        let stale_for = resident - fresh_for;
         if stale_for < stale_while_revalidate {
             State::StaleWhileRevalidate
         } else if stale_for < self.terms.stale_if_error {
@@ -153,7 +167,13 @@ impl Entry {
 
     /// Whether it may answer for an origin that fails (RFC 5861 §4).
     pub fn is_good_on_error(&self, now: Mono) -> bool {
-        now.since(self.stored) < self.terms.fresh_for.saturating_add(self.terms.stale_if_error)
+        now.since(self.stored) < self.fresh_for().saturating_add(self.terms.stale_if_error)
+    }
+
+    /// How long it was fresh: until its time was over, or a soft purge came.
+    fn fresh_for(&self) -> Duration {
+        let until = self.mark.stale_since().map(|purged| purged.since(self.stored));
+        until.map_or(self.terms.fresh_for, |until| until.min(self.terms.fresh_for))
     }
 
     /// The value of Age (RFC 9111 §5.1), whole seconds.
@@ -163,7 +183,7 @@ impl Entry {
 
     /// Whole seconds it is still fresh for; negative: stale for so long. For Cache-Status.
     pub fn ttl_seconds(&self, now: Mono) -> i64 {
-        let (fresh_for, resident) = (self.terms.fresh_for, now.since(self.stored));
+        let (fresh_for, resident) = (self.fresh_for(), now.since(self.stored));
         let signed = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         if resident < fresh_for { signed(fresh_for - resident) } else { -signed(resident - fresh_for) }
     }
@@ -178,7 +198,8 @@ impl Entry {
     pub fn weight(&self) -> u32 {
         // Values share the head's bytes; each field costs a name and two handles.
         let fields = self.fields.len() * size_of::<(HeaderName, HeaderValue)>();
-        let bytes = OVERHEAD + self.head.len() + self.head_not_modified.len() + fields + self.body.len();
+        let bytes =
+            OVERHEAD + self.head.len() + self.head_not_modified.len() + fields + self.mark.weight() + self.body.len();
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 

@@ -124,14 +124,18 @@ fn host(key: &mut Vec<u8>, view: &View<'_>) {
 }
 
 fn filter_query(key: &mut Vec<u8>, query: &str, ignored: &[String]) {
-    let is_kept = |pair: &&str| {
-        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-        !query::is_ours(name) && !ignored.iter().any(|pattern| pattern::matches(pattern, name.as_bytes()))
-    };
-    for (i, pair) in query.split('&').filter(is_kept).enumerate() {
+    for (i, pair) in kept_pairs(query, ignored).enumerate() {
         key.push(if i == 0 { b'?' } else { b'&' });
         key.extend_from_slice(pair.as_bytes());
     }
+}
+
+/// The pairs of a query that make a difference, in their order.
+pub fn kept_pairs<'q>(query: &'q str, ignored: &[String]) -> impl Iterator<Item = &'q str> {
+    query.split('&').filter(move |pair| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        !query::is_ours(name) && !ignored.iter().any(|pattern| pattern::matches(pattern, name.as_bytes()))
+    })
 }
 
 /// Whether a weight (`;q=0.5`) is above 0; none if it is malformed. Without one it is 1.

@@ -1,4 +1,5 @@
-//! Where entries are kept: bounded by memory, the least recently used go first.
+//! Where entries are kept: bounded by memory, the least recently used go first; and the one door
+//! through which they come out, where what was purged is held back.
 //!
 //! Not pure in one respect: moka reads its own clock to drop what is of no more use. Whether an
 //! entry may answer is never left to that, but to [`Entry::state`] with the caller's `now`.
@@ -7,10 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::entry::Entry;
+use super::purge::{Purge, Purged, Purges, Verdict};
+use crate::clock::Now;
 
 /// As [`super::key::write`] makes it.
 type Key = Box<[u8]>;
@@ -19,6 +23,7 @@ type Key = Box<[u8]>;
 #[derive(Clone, Debug)]
 pub struct Store {
     entries: Cache<Key, Arc<Entry>>,
+    purges: Arc<Purges>,
 }
 
 /// How full a store is; up to a moment late.
@@ -33,6 +38,11 @@ impl Store {
     /// An empty store of at most `memory_bytes`, keys and bookkeeping included. An entry that alone
     /// is larger is not kept.
     pub fn new(memory_bytes: u64) -> Self {
+        Self::with(memory_bytes, Arc::new(Purges::new(Now::default())))
+    }
+
+    /// The same, subject to the purges of a store before it.
+    pub fn with(memory_bytes: u64, purges: Arc<Purges>) -> Self {
         let entries = Cache::builder()
             .max_capacity(memory_bytes)
             .weigher(|key: &Key, entry: &Arc<Entry>| {
@@ -43,17 +53,51 @@ impl Store {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(UsefulFor)
             .build();
-        Self { entries }
+        Self { entries, purges }
     }
 
-    /// What is held under a key, of use or not: see [`Entry::state`].
+    /// What is held under a key and is not purged, of use or not: see [`Entry::state`], which knows
+    /// of soft purges from here on.
     pub fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
-        self.entries.get(key)
+        let entry = self.entries.get(key)?;
+        match self.purges.verdict(entry.mark()) {
+            Verdict::Standing | Verdict::Stale(_) => Some(entry),
+            Verdict::Gone => {
+                self.drop_purged(key, &entry);
+                None
+            }
+        }
     }
 
-    /// Keeps an entry in place of any other under its key.
+    /// Forgets this entry, unless another has taken its place.
+    fn drop_purged(&self, key: &[u8], purged: &Arc<Entry>) {
+        self.entries.entry(key.into()).and_compute_with(|held| match held {
+            Some(held) if Arc::ptr_eq(held.value(), purged) => Op::Remove,
+            _ => Op::Nop,
+        });
+    }
+
+    /// Keeps an entry in place of any other under its key, but for one that was asked for later, and
+    /// unless it was purged on its way here.
     pub fn insert(&self, key: Key, entry: Arc<Entry>) {
-        self.entries.insert(key, entry);
+        if self.purges.verdict(entry.mark()) == Verdict::Gone {
+            return;
+        }
+        self.entries.entry(key).and_compute_with(|held| match held {
+            Some(held) if held.value().mark().stamp() > entry.mark().stamp() => Op::Nop,
+            _ => Op::Put(entry),
+        });
+    }
+
+    /// What is held of this (all its variants, in every cache) is from now on stale (soft) or gone
+    /// (hard), and so is what a fill that is under way will bring.
+    pub fn purge(&self, what: &Purge, now: Now) -> Purged {
+        self.purges.purge(what, now)
+    }
+
+    /// What has been purged, and when.
+    pub fn purges(&self) -> &Arc<Purges> {
+        &self.purges
     }
 
     /// Forgets what is held under a key.
@@ -94,8 +138,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::cache::entry::State;
     use crate::cache::freshness::{ResponseParts, Terms};
-    use crate::clock::Now;
+    use crate::cache::purge::{Mark, Names, Tags, Target};
 
     fn entry(body: usize, fresh_for: Duration) -> Arc<Entry> {
         let terms = Terms {
@@ -140,6 +185,51 @@ mod tests {
         }
         let stats = store.stats();
         assert!(stats.entries >= 50 && stats.bytes > 90_000 && stats.bytes_max == 100_000, "{stats:?}");
+    }
+
+    fn marked(store: &Store, now: Now, body: usize) -> Arc<Entry> {
+        let names = Names::of("a.example", "/", std::iter::empty());
+        let mark = Mark::new(store.purges().stamp(now.mono), &names, &[], Tags::None);
+        Arc::new(Arc::into_inner(minute(body)).unwrap().marked(mark))
+    }
+
+    #[test]
+    fn what_was_purged_does_not_come_out_and_gives_its_memory_back() {
+        let store = Store::new(1 << 20);
+        let at = |ms| Now::default().after(Duration::from_millis(ms));
+        store.insert(b"a"[..].into(), marked(&store, at(1), 10));
+        let late = marked(&store, at(2), 10);
+        store.purge(&Purge { target: Target::url("a.example/").unwrap(), soft: false }, at(3));
+        assert!(store.get(b"a").is_none());
+        store.entries.run_pending_tasks();
+        assert_eq!(store.stats().entries, 0);
+        store.insert(b"a"[..].into(), late);
+        assert!(store.get(b"a").is_none(), "its request went out before the purge");
+        store.insert(b"a"[..].into(), marked(&store, at(4), 20));
+        assert_eq!(store.get(b"a").unwrap().body().len(), 20);
+    }
+
+    #[test]
+    fn what_was_purged_softly_is_stale_from_then_on() {
+        let store = Store::new(1 << 20);
+        let at = |seconds| Now::default().after(Duration::from_secs(seconds));
+        store.insert(b"a"[..].into(), marked(&store, at(0), 10));
+        assert_eq!(store.get(b"a").unwrap().state(at(20).mono), State::Fresh);
+        store.purge(&Purge { target: Target::host("a.example").unwrap(), soft: true }, at(20));
+        let entry = store.get(b"a").unwrap();
+        let within = |seconds| entry.state_within(at(seconds).mono, Duration::from_secs(10));
+        assert_eq!((within(29), within(31)), (State::StaleWhileRevalidate, State::Dead));
+        assert_eq!(entry.ttl_seconds(at(25).mono), -5);
+    }
+
+    #[test]
+    fn an_answer_that_was_asked_for_earlier_replaces_none_that_was_later() {
+        let store = Store::new(1 << 20);
+        let at = |ms| Now::default().after(Duration::from_millis(ms));
+        let (early, late) = (marked(&store, at(1), 10), marked(&store, at(2), 20));
+        store.insert(b"a"[..].into(), late);
+        store.insert(b"a"[..].into(), early);
+        assert_eq!(store.get(b"a").unwrap().body().len(), 20);
     }
 
     #[test]

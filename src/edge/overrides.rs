@@ -93,7 +93,7 @@ pub fn save(site: &Site, now: Now) -> io::Result<()> {
 }
 
 /// Replaces a file in one step: a crash leaves the old one or the new one.
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Edge, EdgeError, keepers, overrides, pass_keys, scan_snapshot, servers};
+use crate::admin::Tokens;
 use crate::pipeline::site::{Parts, Site};
 use crate::policy::diagnose::Findings;
 use crate::policy::{Policy, file};
@@ -37,12 +38,14 @@ impl Edge {
         }
         let snapshot = scan_snapshot(&policy)?;
         let passes = pass_keys(&policy)?;
+        let tokens = Tokens::read(&policy.admin.tokens)?;
         let rooms = {
             let mut keepers = self.rooms.lock();
             keepers::open_rooms(&policy, &mut keepers, &self.keys, self.clock)?
         };
         // From here on nothing fails.
         let now = self.clock.now();
+        self.tokens.store(Arc::new(tokens));
         for tls in &policy.tls {
             self.read_certificates(tls);
         }

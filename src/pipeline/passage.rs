@@ -17,11 +17,13 @@ use super::room::Inside;
 use super::site::Site;
 use super::view::{Scheme, Version, View};
 use crate::cache::entry::Entry;
+use crate::cache::key::kept_pairs;
+use crate::cache::purge::{Names, Verdict};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
-use crate::policy::{Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
+use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
 
@@ -31,12 +33,23 @@ pub struct CopyUse {
     pub lookup: Option<Lookup>,
     /// The key, where the answer may serve others too.
     pub key: Option<Box<[u8]>>,
+    /// By what purges may mean it; where there is a key.
+    pub names: Names,
     /// A copy too old to be given first, good enough where the origin fails.
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
     pub file: Option<Arc<File>>,
     /// Why the request goes to the origin, for Cache-Status.
     pub forwarded: Option<Forward>,
+}
+
+impl CopyUse {
+    /// A fill may answer, for all who ask for the same.
+    pub fn fill_by(&mut self, key: Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
+        let pairs = kept_pairs(view.query.unwrap_or_default(), &cache.ignore_query);
+        self.names = Names::of(view.host, view.raw_path, pairs);
+        self.key = Some(key.into());
+    }
 }
 
 /// What the log says of a request that lives longer than its head.
@@ -196,13 +209,13 @@ impl Passage {
 
     /// Whether there is something to give in place of an origin's error.
     pub fn has_fallback(&self, now: Now) -> bool {
-        self.copy.file.is_some() || self.copy.fallback.as_ref().is_some_and(|e| e.is_good_on_error(now.mono))
+        self.copy.file.is_some() || self.copy.fallback.as_ref().is_some_and(|entry| self.is_good_on_error(entry, now))
     }
 
     /// The answer where the origin failed or can't be asked: the newest copy held, or an honest
     /// refusal. A write is never answered from a copy.
     pub fn fall_back(&mut self, reason: Reason, retry_after: Duration, now: Now) -> Answer {
-        let held = self.copy.fallback.take().filter(|entry| entry.is_good_on_error(now.mono));
+        let held = self.copy.fallback.take().filter(|entry| self.is_good_on_error(entry, now));
         if let Some(entry) = held {
             let note = CacheStatus::StaleIfError { status: None };
             let age = entry.age_seconds(now.mono);
@@ -219,6 +232,11 @@ impl Passage {
             return answer.with("retry-after", self.spread(retry_after).to_compact_string());
         }
         answer
+    }
+
+    /// A purge may have come since it was found.
+    fn is_good_on_error(&self, entry: &Entry, now: Now) -> bool {
+        self.site.store.purges().verdict(entry.mark()) != Verdict::Gone && entry.is_good_on_error(now.mono)
     }
 
     /// The request is over.

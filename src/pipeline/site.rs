@@ -9,14 +9,17 @@ use std::sync::Arc;
 use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
+use super::view::View;
+use crate::cache::key::kept_pairs;
+use crate::cache::purge::{Purged, Purges, Target};
 use crate::cache::store::Store;
 use crate::clients::Groups;
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::keys::Keys;
 use crate::overload::Condition;
 use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::rate_limit::Limit;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{File, Snapshot};
 use crate::telemetry::Telemetry;
 
 /// Everything that decisions need. Made by [`Site::bind`], where each reference of the policy is
@@ -79,7 +82,8 @@ impl Site {
         let limits = limits.collect();
         let store = match before {
             Some(before) if before.policy.cache_memory == policy.cache_memory => before.store.clone(),
-            _ => Arc::new(Store::new(policy.cache_memory)),
+            Some(before) => Arc::new(Store::with(policy.cache_memory, before.store.purges().clone())),
+            None => Arc::new(Store::with(policy.cache_memory, Arc::new(Purges::new(clock.now())))),
         };
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
         let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
@@ -158,6 +162,30 @@ impl Site {
     /// The rules of a route's cache, if it has one.
     pub fn cache_of(&self, route: &Route) -> Option<&policy::Cache> {
         self.policy.caches.get(route.cache?.0)
+    }
+
+    /// Purges these, as each cache of the policy would tell them apart: a URL also without the
+    /// parameters that a cache ignores.
+    pub fn purge(&self, targets: &[Target], soft: bool, now: Now) -> Purged {
+        let as_kept = |target: &Target| match target {
+            Target::Url { host, path_and_query } => path_and_query.split_once('?').map(|(path, query)| {
+                let url = |cache: &policy::Cache| {
+                    let pairs: Vec<_> = kept_pairs(query, &cache.ignore_query).collect();
+                    Target::Url { host: host.clone(), path_and_query: format!("{path}?{}", pairs.join("&")).into() }
+                };
+                self.policy.caches.iter().map(url).collect::<Vec<_>>()
+            }),
+            _ => None,
+        };
+        let more: Vec<_> = targets.iter().filter_map(as_kept).flatten().collect();
+        self.store.purges().purge_all(targets.iter().chain(&more), soft, now)
+    }
+
+    /// The snapshot's file for a request, unless what it stands for was purged since.
+    pub fn file_of(&self, view: &View<'_>) -> Option<Arc<File>> {
+        let file = self.snapshot.as_ref()?.find(view.path)?;
+        let purged = self.store.purges().is_hidden(view.host, view.raw_path, None, file.since_unix_ms);
+        (!purged).then_some(file)
     }
 
     /// Whether the level holds everyone on all routes of a room; or, where that is the question, on

@@ -199,7 +199,7 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     let route = site.route(passage.route_id());
     // The snapshot stands in wherever the route says it does at static, not only by then.
     if matches!(route.mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
-        passage.copy.file = site.snapshot.as_ref().and_then(|s| s.find(view.path));
+        passage.copy.file = site.file_of(view);
     }
     let rules = site.cache_of(route)?;
     let lookup = lookup(view, rules);
@@ -239,13 +239,13 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     let Some(entry) = entry else {
         // A part of a page, and what HEAD says of it, is asked of the origin and shared with nobody.
         if view.method == "GET" && !part {
-            passage.copy.key = Some(bytes.into());
+            passage.copy.fill_by(bytes, view, rules);
         }
         return None;
     };
     let state = state(&entry, passage.level, now);
     if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
-        passage.copy.key = Some(bytes.into());
+        passage.copy.fill_by(bytes, view, rules);
     }
     let reason = if state == State::Fresh { Reason::Hit } else { Reason::Stale };
     let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };

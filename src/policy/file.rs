@@ -1,6 +1,7 @@
 //! The policy file: TOML text → a [`Policy`], or all that is wrong with it.
 
 mod address;
+mod admin;
 mod clients;
 mod house;
 mod level;
@@ -131,7 +132,7 @@ pub fn over(ends: &[Over], unix_ms: u64) -> Vec<Diagnostic> {
 fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, ends: &mut Vec<Over>) -> Option<Policy> {
     let tls = house::tls(&mut root, base, files);
     let edge = house::edge(&mut root, base, &tls);
-    let admin = house::admin(&mut root, edge.as_ref());
+    let admin = admin::read(&mut root, edge.as_ref(), base, files);
     let keys_file = house::keys_file(&mut root, base);
     let state_dir = house::state_dir(&mut root, base);
     let clients = clients::read(&mut root, base, files);

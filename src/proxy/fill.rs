@@ -18,8 +18,11 @@ use tokio::sync::Notify;
 
 use crate::pipeline::reason::Reason;
 
+mod asked;
 #[cfg(test)]
 mod tests;
+
+use asked::Asked;
 
 /// Bytes kept for the slowest reader of an answer that is not kept whole.
 const WINDOW: usize = 256 << 10;
@@ -97,6 +100,8 @@ pub struct Fill {
     state: Mutex<State>,
     news: Notify,
     abandoned: Notify,
+    /// What it asked, and when.
+    pub asked: Asked,
 }
 
 impl Fill {
@@ -113,7 +118,12 @@ impl Fill {
             next_reader: 0,
             writer: None,
         };
-        let fill = Arc::new(Self { state: Mutex::new(state), news: Notify::new(), abandoned: Notify::new() });
+        let fill = Arc::new(Self {
+            state: Mutex::new(state),
+            news: Notify::new(),
+            abandoned: Notify::new(),
+            asked: Asked::default(),
+        });
         let reader = fill.reader(&mut fill.state.lock(), true);
         (fill, reader)
     }
@@ -345,10 +355,10 @@ pub enum Joined {
 }
 
 impl Fills {
-    /// Follows the fill of this key, or begins one.
-    pub fn join(&self, key: &[u8]) -> Joined {
+    /// Follows the fill of this key, if it is one that may be followed, or begins one in its place.
+    pub fn join(&self, key: &[u8], may_follow: impl Fn(&Fill) -> bool) -> Joined {
         let mut table = self.table.lock();
-        if let Some(fill) = table.get(key) {
+        if let Some(fill) = table.get(key).filter(|fill| may_follow(fill)) {
             return fill.follow().map_or(Joined::Alone, Joined::Follows);
         }
         if table.len() >= MAX_FILLS {

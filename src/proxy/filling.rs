@@ -16,8 +16,10 @@ use super::{Carried, Door, Role};
 use crate::cache::entry::{Entry, Precondition, State};
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, judge};
 use crate::cache::key::Encodings;
+use crate::cache::purge::{Mark, Names, Stamp};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
+use crate::cache::tags;
 use crate::clock::Now;
 use crate::pipeline::Flow;
 use crate::pipeline::answer::{Answer, Content, Fields, write_field};
@@ -47,7 +49,8 @@ pub fn begin(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) -> Option<Read
     if door.personal.contains_key(&slot) {
         return None;
     }
-    match door.fills.join(&slot) {
+    let purges = passage.site.store.purges();
+    match door.fills.join(&slot, |fill| fill.asked.is_current(&passage.copy.names, purges)) {
         Joined::Alone => None,
         Joined::Follows(reader) => Some(reader),
         Joined::Leads(fill, reader) => {
@@ -55,7 +58,8 @@ pub fn begin(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) -> Option<Read
                 door.fills.remove(&slot, &fill);
                 return Some(reader);
             }
-            let writer = Writer::new(door.clone(), fill, slot, miss.key.into());
+            let names = passage.copy.names.clone();
+            let writer = Writer::new(door.clone(), fill, slot, miss.key.into(), names);
             let run = run(door.clone(), passage.for_fill(), writer, miss.head);
             tokio::spawn(run);
             Some(reader)
@@ -185,7 +189,7 @@ async fn ask(door: Arc<Door>, mut passage: Passage, mut writer: Writer, head: By
     }
     let Some(proxy) = door.proxy() else { return };
     passage.site.telemetry.fills.inc();
-    writer.asked = door.clock.now();
+    writer.ask(&passage);
     let sink = Sink { head, fill: writer.fill.clone() };
     let mut session = ServerSession::new_http1(Box::new(sink));
     let carried = Carried { passage, role: Role::Fill(Box::new(writer)), continued: false, answered: None };
@@ -221,7 +225,9 @@ pub struct Writer {
     fill: Arc<Fill>,
     slot: Box<[u8]>,
     key: Box<[u8]>,
+    names: Names,
     asked: Now,
+    stamp: Stamp,
     storing: Option<Storing>,
     /// Body bytes so far, and at most if the body is kept whole.
     bytes: usize,
@@ -234,13 +240,21 @@ struct Storing {
     fields: Vec<(String, Vec<u8>)>,
     terms: Terms,
     arrived: Now,
+    mark: Mark,
     store: Arc<crate::cache::store::Store>,
 }
 
 impl Writer {
-    fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Box<[u8]>, key: Box<[u8]>) -> Self {
+    fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Box<[u8]>, key: Box<[u8]>, names: Names) -> Self {
         let asked = door.clock.now();
-        Self { door, fill, slot, key, asked, storing: None, bytes: 0, max: 0 }
+        Self { door, fill, slot, key, names, asked, stamp: Stamp::ZERO, storing: None, bytes: 0, max: 0 }
+    }
+
+    /// The request goes to the origin now: what is purged from here on is purged of its answer.
+    fn ask(&mut self, passage: &Passage) {
+        self.asked = self.door.clock.now();
+        self.stamp = passage.site.store.purges().stamp(self.asked.mono);
+        self.fill.asked.set(self.stamp);
     }
 
     /// The origin was not asked, or gave no answer.
@@ -279,7 +293,10 @@ impl Writer {
                 let store = passage.site.store.clone();
                 let kept = fields.clone();
                 self.max = cache.max_object;
-                self.storing = Some(Storing { status, fields: kept, terms, arrived: now, store });
+                let (tags, known) = tags::of(&ResponseParts { status, fields: &all }, self.names.host());
+                let mark = Mark::new(self.stamp, &self.names, &tags, known);
+                self.fill.asked.tag((tags, known));
+                self.storing = Some(Storing { status, fields: kept, terms, arrived: now, mark, store });
                 self.fill.open(Head { status, fields, length, stored: true }, For::Everyone, true);
             }
             Some((_, cache)) if is_error_for_all(status, &all, passage) => {
@@ -327,7 +344,7 @@ impl Writer {
             let fields: Vec<Field<'_>> =
                 storing.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
             let response = ResponseParts { status: storing.status, fields: &fields };
-            let entry = Entry::new(&response, body, storing.terms, storing.arrived);
+            let entry = Entry::new(&response, body, storing.terms, storing.arrived).marked(storing.mark);
             // In the store before it leaves the table: nobody asks the origin in between.
             storing.store.insert(self.key.clone(), Arc::new(entry));
         }
@@ -367,6 +384,7 @@ fn end_to_end(fields: &[Field<'_>]) -> Vec<(String, Vec<u8>)> {
     fields
         .iter()
         .filter(|f| !is_hop_by_hop(f.name) && f.name != "content-length" && f.name != "seawall-room")
+        .filter(|f| !tags::is_hidden(f.name))
         .filter(|f| !nominated.iter().any(|n| n == f.name))
         .map(|f| (f.name.to_owned(), f.value.to_vec()))
         .collect()

@@ -13,6 +13,7 @@ use pingora::{Error, ErrorType};
 use super::proof::{self, ProofKey};
 use super::{Door, Result};
 use crate::cache::status::CacheStatus;
+use crate::cache::tags;
 use crate::clock::Now;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
@@ -182,6 +183,9 @@ pub fn hear_room(passage: &Passage, response: &ResponseHeader) {
 /// Adds to the origin's answer what is the edge's to say.
 pub fn response(passage: &mut Passage, session: &mut Session, response: &mut ResponseHeader) -> Result<()> {
     response.remove_header("seawall-room");
+    for name in tags::HIDDEN {
+        response.remove_header(name);
+    }
     for (name, value) in passage.common_fields() {
         response.append_header(HeaderName::from_static(name), value.as_str())?;
     }

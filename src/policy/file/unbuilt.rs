@@ -3,7 +3,6 @@
 
 /// `*` stands for any name. With each: what to write until then.
 const KEYS: &[(&str, &str)] = &[
-    ("admin.tokens", "leave it out; without tokens the admin listener stays on loopback"),
     ("state.history", "leave it out; nothing is kept for reports yet"),
     ("rate_limit.*.on_store_failure", "leave it out; limits are counted on this node, which needs no store"),
     ("cache.*.vary_cookies", "leave it out; a request with such a cookie bypasses the cache"),
@@ -60,7 +59,7 @@ mod tests {
         ("edge.buffer_body = '64KiB'", true),
         ("tls.public.certificates = [{ cert = 'shop.pem', key = 'shop.key' }]", true),
         ("admin.listen = '127.0.0.1:9180'", true),
-        ("admin.tokens.ops = { file = 'ops.token', may = ['all'] }", false),
+        ("admin.tokens.ops = { file = 'ops.token', may = ['all'] }", true),
         ("keys.file = 'seawall.keys'", true),
         ("state.dir = 'state'", true),
         ("state.store = 'memory'", true),

@@ -17,12 +17,12 @@ async fn all(mut reader: Reader) -> Result<Vec<u8>, BrokenOff> {
 #[tokio::test]
 async fn every_reader_gets_the_whole_body_whenever_it_comes() {
     let fills = Fills::default();
-    let Joined::Leads(fill, leader) = fills.join(b"k") else { panic!() };
-    let Joined::Follows(early) = fills.join(b"k") else { panic!() };
+    let Joined::Leads(fill, leader) = fills.join(b"k", |_| true) else { panic!() };
+    let Joined::Follows(early) = fills.join(b"k", |_| true) else { panic!() };
     fill.open(head(), For::Everyone, true);
     fill.push(Bytes::from_static(b"one "));
     drop(leader);
-    let Joined::Follows(late) = fills.join(b"k") else { panic!() };
+    let Joined::Follows(late) = fills.join(b"k", |_| true) else { panic!() };
     fill.push(Bytes::from_static(b"two"));
     fill.close(true);
     assert_eq!(late.head().await.unwrap().status, 200);
