@@ -2,7 +2,7 @@
 //!
 //! All here is decided from arguments. [`request`] says whether a request uses the cache, [`key`]
 //! under which bytes, [`freshness`] whether and for how long an answer is kept (RFC 9111), and
-//! [`entry`] is what is kept, prepared so that a hit is one write. [`store`] bounds it by memory.
+//! [`entry`] is what is kept, prepared so that a hit is one write. [`store`] bounds it by memory, and [`remembered`] holds what gave no copy.
 //! Fills, which wait for an origin, are the shell's.
 //!
 //! What could be personal is not stored unless origin or policy says that it is not. A request
@@ -14,6 +14,7 @@ pub mod entry;
 pub mod freshness;
 pub mod key;
 pub mod pattern;
+pub mod remembered;
 pub mod request;
 pub mod status;
 pub mod store;

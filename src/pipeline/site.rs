@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
+use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
 use crate::clients::Groups;
 use crate::clock::Clock;
@@ -26,6 +27,8 @@ pub struct Site {
     pub clock: Clock,
     pub pages: Arc<Pages>,
     pub store: Arc<Store>,
+    /// What is known of keys that gave no copy.
+    pub remembered: Arc<Remembered>,
     pub snapshot: Option<Snapshot>,
     pub telemetry: Arc<Telemetry>,
     pub clients: Groups,
@@ -81,6 +84,7 @@ impl Site {
             Some(before) if before.policy.cache_memory == policy.cache_memory => before.store.clone(),
             _ => Arc::new(Store::new(policy.cache_memory)),
         };
+        let remembered = before.map_or_else(Arc::default, |b| b.remembered.clone());
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
         let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
         let condition = before.map_or_else(Arc::default, |b| b.condition.clone());
@@ -90,6 +94,7 @@ impl Site {
             clients,
             pages,
             store,
+            remembered,
             snapshot,
             telemetry,
             condition,
