@@ -83,9 +83,6 @@ pub struct Door {
     /// Where the origins' servers are.
     pub addresses: Addresses,
     pub ends: Ends,
-    /// Keys whose answers turned out to be personal, so that their next readers don't wait for one
-    /// another.
-    pub personal: moka::sync::Cache<Box<[u8]>, ()>,
     proxy: std::sync::OnceLock<Arc<Proxy>>,
     next_id: AtomicU64,
 }
@@ -110,7 +107,6 @@ impl Door {
             fills: fill::Fills::default(),
             addresses,
             ends,
-            personal: filling::personal_keys(),
             proxy: std::sync::OnceLock::new(),
             next_id: AtomicU64::new(seed),
         });
@@ -385,10 +381,13 @@ impl ProxyHttp for Hooks {
         // An error of the origin's after its head is written can only be shown by breaking off.
         let begun = |r: &ResponseHeader| !r.status.is_informational() || r.status.as_u16() == 101;
         if session.response_written().is_some_and(begun) || reason == Reason::ClientGone {
+            if let Some(answered) = &carried.answered {
+                answered.broke_off();
+            }
             carried.passage.because(reason);
             return nothing;
         }
-        if let Role::Fill(writer) = &carried.role {
+        if let Role::Fill(writer) = &mut carried.role {
             writer.refuse(reason, RETRY_AFTER_FAILURE);
             return nothing;
         }

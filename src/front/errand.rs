@@ -19,7 +19,7 @@ use crate::pipeline::answer::{Answer, Content};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::room::{Guest, Inside};
-use crate::pipeline::view::BodyKind;
+use crate::pipeline::view::{BodyKind, Version};
 use crate::proxy::fill::{Head, Missed, Reader};
 use crate::proxy::{self, Answered, Carried, Miss, Role};
 
@@ -154,7 +154,12 @@ async fn follow(mut on: Connection, mut errand: Errand, head: &Head, mut reader:
             }
             Ok(None) => break Ok(()),
             // Breaking off is the only way left to say that it is not whole.
-            Err(_) => break Err(Reason::OriginFailed),
+            Err(cut) => {
+                if framing == Framing::Close {
+                    on.conn.reset_by_close();
+                }
+                break Err(cut.reason());
+            }
         }
     };
     let whole = match whole {
@@ -215,7 +220,8 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
     };
     let Connection { door, conn, keeping } = on;
     let home = Home::default();
-    let mut session = ServerSession::new_http1(Box::new(home.lend(conn)));
+    let told = (errand.terms.version == Version::Http10).then(|| answered.clone());
+    let mut session = ServerSession::new_http1(Box::new(home.lend(conn, told)));
     let guest = carried.passage.visit.as_ref().map(Inside::guest);
     session.set_connection_user_context(Some(Box::new(carried)));
     // The loan ends with what the proxy returns: only then the connection is home.

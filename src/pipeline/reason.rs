@@ -53,6 +53,8 @@ pub enum Reason {
     OriginTimeout,
     /// The origin's answer broke off or made no sense.
     OriginFailed,
+    /// The origin answered with an error a moment ago, and is not asked again yet.
+    OriginError,
     /// The request's head is malformed or ambiguous.
     BadRequest,
     /// The head is larger than `max_header_size`.
@@ -77,7 +79,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -101,6 +103,7 @@ impl Reason {
         Self::OriginUnreachable,
         Self::OriginTimeout,
         Self::OriginFailed,
+        Self::OriginError,
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::BodyTooLarge,
@@ -139,6 +142,7 @@ impl Reason {
             Self::OriginUnreachable => "origin_unreachable",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginFailed => "origin_failed",
+            Self::OriginError => "origin_error",
             Self::BadRequest => "bad_request",
             Self::HeaderTooLarge => "header_too_large",
             Self::BodyTooLarge => "body_too_large",
@@ -169,7 +173,8 @@ impl Reason {
             | Self::Shed
             | Self::QueueTimeout
             | Self::StreamsFull
-            | Self::EdgeBusy => 503,
+            | Self::EdgeBusy
+            | Self::OriginError => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
             Self::OriginTimeout => 504,
             Self::BadRequest => 400,
@@ -209,7 +214,7 @@ impl Reason {
             Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull | Self::EdgeBusy => {
                 Some("connection_limit_reached")
             }
-            Self::OriginUnreachable => Some("destination_unavailable"),
+            Self::OriginUnreachable | Self::OriginError => Some("destination_unavailable"),
             Self::OriginTimeout => Some("http_response_timeout"),
             Self::OriginFailed => Some("http_response_incomplete"),
             Self::BadRequest
@@ -247,6 +252,7 @@ impl Reason {
             Self::OriginUnreachable => "The site can't be reached at the moment. Please try again shortly.",
             Self::OriginTimeout => "The site took too long to answer. Please try again shortly.",
             Self::OriginFailed => "The site's answer broke off. Please try again shortly.",
+            Self::OriginError => "The site can't answer this at the moment. Please try again shortly.",
             Self::BadRequest => "The request is malformed.",
             Self::HeaderTooLarge => "The request's header is too large. Clearing this site's cookies may help.",
             Self::BodyTooLarge => "What was sent is larger than this site accepts.",
