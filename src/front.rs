@@ -26,7 +26,7 @@ use connections::{Connections, Counted};
 use io::Io;
 use stream::Conn;
 
-use crate::proxy::Door;
+use crate::proxy::{Door, Streams};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -107,6 +107,6 @@ async fn serve(tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, door:
     let Some(proxy) = door.proxy() else { return };
     // It is told to go at once, and ends with the streams it has (RFC 9113 §6.8).
     let retiring = door.ends.retiring.clone();
-    Box::pin(proxy.process_new(conn, &retiring)).await;
+    Box::pin(Arc::new(Streams(proxy.clone())).process_new(conn, &retiring)).await;
     drop(counted);
 }

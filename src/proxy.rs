@@ -32,11 +32,13 @@ mod reply;
 pub mod resolve;
 mod second_door;
 mod sink;
+mod watched;
 
 pub use carried::{Answered, Carried, Role};
 pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
 pub use proof::ProofKey;
 pub use resolve::Addresses;
+pub use watched::{Streams, outstays};
 
 use attempts::Attempts;
 use failure::{drained, reason_of};
@@ -329,10 +331,6 @@ impl ProxyHttp for Hooks {
         ctx.body_out += body.as_ref().map_or(0, |b| b.len() as u64);
         if let Role::Fill(writer) = &mut carried.role {
             writer.body(body.as_ref(), end);
-        }
-        // Of HTTP/1 the front ends a stream; here it ends with its next event.
-        if !end && ctx.streams && carried.passage.visit.as_ref().is_some_and(|visit| visit.guest().is_over()) {
-            return Err(Error::explain(ErrorType::ConnectionClosed, "the session is over").into_down());
         }
         if end && !session.was_upgraded() {
             // The origin has said its last: its place is free, however slowly the client reads.
