@@ -123,7 +123,7 @@ impl Edge {
         let passes = pass_keys(&policy)?;
         let tokens = Tokens::read(&policy.admin.tokens)?;
         let seed = store::random_seed()?;
-        let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
+        let parts = Parts { clock, telemetry, snapshot, rooms, passes, keys: keys.clone(), seed };
         let site = Arc::new(Site::bind(policy, None, parts));
         let orders = overrides::Written::default();
         overrides::restore(&site, &orders, clock.now());

@@ -129,6 +129,7 @@ pub(super) mod tests {
             strip_set_cookie: false,
             ignore_query: vec!["utm_*".into(), "fbclid".into()],
             max_object: 1000,
+            read_your_writes: false,
         }
     }
 

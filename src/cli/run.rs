@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{demo, fail};
@@ -40,10 +40,11 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(format_args!("no threads: {error}")),
     };
     let outcome = runtime.block_on(async {
+        let signals = Signals::install().map_err(EdgeError::Listen)?;
         let edge = Edge::start(prepared).await?;
         let addresses: Vec<_> = edge.addresses().iter().map(ToString::to_string).collect();
         tracing::info!(listen = addresses.join(", "), admin = %edge.admin_address(), "serving");
-        until_ended(&edge).await.map_err(EdgeError::Listen)?;
+        signals.until_ended(&edge).await;
         edge.drain().await;
         tracing::info!("ended");
         Ok::<_, EdgeError>(())
@@ -54,16 +55,31 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Handles signals until one ends the edge.
-async fn until_ended(edge: &Arc<Edge>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => reload(edge).await,
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+/// What the edge is told by signals; heard from before it says that it serves, since one that nobody
+/// hears would kill it.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Handles them until one ends the edge.
+    async fn until_ended(mut self, edge: &Arc<Edge>) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => reload(edge).await,
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
         }
     }
 }

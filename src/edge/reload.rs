@@ -56,7 +56,8 @@ impl Edge {
         let _ = self.door.addresses.refresh(servers(&policy)).await;
         keepers::warn_of_what_is_over(&policy, now);
         let telemetry = before.telemetry.clone();
-        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, seed: before.seed() };
+        let (keys, seed) = (self.keys.clone(), before.seed());
+        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, keys, seed };
         self.door.site.store(Arc::new(Site::bind(policy, Some(&before), parts)));
         Ok(Reloaded { warnings, needs_restart })
     }

@@ -46,6 +46,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
         let ignore_query = patterns(table.take("ignore_query"));
         let default = max_object_default(memory);
         let max_object = table.read("max_object", default, |value| max_object(value, memory));
+        let read_your_writes = table.read("read_your_writes", false, Value::bool);
         table.finish();
         Some(Cache {
             name,
@@ -57,6 +58,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
             strip_set_cookie,
             ignore_query,
             max_object,
+            read_your_writes,
         })
     })
 }
@@ -73,6 +75,7 @@ pub(super) fn implicit_cache(name: &str, memory: u64) -> Cache {
         strip_set_cookie: false,
         ignore_query: Vec::new(),
         max_object: max_object_default(memory),
+        read_your_writes: false,
     }
 }
 
