@@ -4,7 +4,7 @@
 //! under which bytes, [`freshness`] whether and for how long an answer is kept (RFC 9111), and
 //! [`entry`] is what is kept, prepared so that a hit is one write. [`store`] bounds it by memory,
 //! [`purge`] says which of it counts no more, by the [`tags`] that its origin gave it among others, and
-//! [`remembered`] holds what gave no copy.
+//! [`remembered`] holds what gave no copy. [`version`] is what a visitor carries who has written something.
 //! Fills, which wait for an origin, are the shell's.
 //!
 //! What could be personal is not stored unless origin or policy says that it is not. A request
@@ -22,3 +22,4 @@ pub mod request;
 pub mod status;
 pub mod store;
 pub mod tags;
+pub mod version;

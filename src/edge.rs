@@ -167,7 +167,7 @@ impl Edge {
         let mut keepers = HashMap::new();
         let rooms = keepers::open_rooms(&policy, &mut keepers, &keys, clock)?;
         let seed = store::random_seed()?;
-        let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
+        let parts = Parts { clock, telemetry, snapshot, rooms, passes, keys: keys.clone(), seed };
         let site = Arc::new(Site::bind(policy, None, parts));
         let orders = overrides::Written::default();
         overrides::restore(&site, &orders, clock.now());

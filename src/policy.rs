@@ -201,6 +201,8 @@ pub struct Cache {
     pub negative_ttl: Duration,
     /// Bytes.
     pub max_object: usize,
+    /// Who has written something reads nothing that was asked of the origin before.
+    pub read_your_writes: bool,
 }
 
 /// How much a request matters: who goes first when not everyone can.

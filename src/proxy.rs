@@ -33,6 +33,7 @@ pub mod resolve;
 mod second_door;
 mod sink;
 mod watched;
+mod written;
 
 pub use carried::{Answered, Carried, Role};
 pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
@@ -312,7 +313,10 @@ impl ProxyHttp for Hooks {
             Role::Visitor if fill::is_error(ctx.status) && carried.passage.has_fallback(now) => {
                 Err(Error::explain(ErrorType::InvalidHTTPHeader, "the origin answered with an error").into_up())
             }
-            Role::Visitor => forward::response(&mut carried.passage, session, response),
+            Role::Visitor => {
+                written::hear(&mut carried.passage, session, response, now)?;
+                forward::response(&mut carried.passage, session, response)
+            }
             Role::Fill(writer) => {
                 writer.head(&carried.passage, response, now);
                 Ok(())

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use seawall::clock::{Clock, Mono, Now};
+use seawall::keys::Keys;
 use seawall::pipeline::answer::RequestId;
 use seawall::pipeline::reason::Reason;
 use seawall::pipeline::site::{Parts, Site};
@@ -77,8 +78,16 @@ cost = 1
 fn site(policy: &str) -> Arc<Site> {
     let policy = file::parse(policy, Path::new(".")).policy.unwrap();
     let telemetry = Arc::new(Telemetry::new(None));
-    let passes = policy.clients.iter().map(|_| Some(seawall::keys::Keys::from_bytes(1, &[7; 32]))).collect();
-    let parts = Parts { clock: Clock::start(), telemetry, snapshot: None, rooms: Vec::new(), passes, seed: 7 };
+    let passes = policy.clients.iter().map(|_| Some(Keys::from_bytes(1, &[7; 32]))).collect();
+    let parts = Parts {
+        clock: Clock::start(),
+        telemetry,
+        snapshot: None,
+        rooms: Vec::new(),
+        passes,
+        keys: Arc::new(Keys::from_bytes(1, &[7; 32])),
+        seed: 7,
+    };
     Arc::new(Site::bind(policy, None, parts))
 }
 

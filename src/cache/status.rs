@@ -33,6 +33,8 @@ pub enum Forward {
     Miss,
     /// What is held is stale.
     Stale,
+    /// What is held would do, but not for what this request carries.
+    Request,
 }
 
 impl Forward {
@@ -43,6 +45,7 @@ impl Forward {
             Self::UriMiss => "uri-miss",
             Self::Miss => "miss",
             Self::Stale => "stale",
+            Self::Request => "request",
         }
     }
 }
@@ -79,6 +82,7 @@ mod tests {
             (forward(Forward::Stale, true, true), "Seawall; fwd=stale; stored; collapsed"),
             (forward(Forward::Bypass, false, false), "Seawall; fwd=bypass"),
             (forward(Forward::Method, false, false), "Seawall; fwd=method"),
+            (forward(Forward::Request, true, false), "Seawall; fwd=request; stored"),
             (
                 CacheStatus::StaleIfError { status: Some(503) },
                 "Seawall; fwd=stale; fwd-status=503; detail=stale-if-error",

@@ -16,6 +16,9 @@ pub const LENGTH_MAX: usize = 1024;
 /// What is for caches alone.
 pub const HIDDEN: [&str; 2] = ["surrogate-key", "cache-tag"];
 
+/// What makes groups stale (RFC 9875 §3).
+pub const INVALIDATION: &str = "cache-group-invalidation";
+
 /// Whether a field, in lower case, is between the origin and the cache.
 pub fn is_hidden(name: &str) -> bool {
     HIDDEN.contains(&name)
@@ -44,7 +47,7 @@ pub fn of(response: &ResponseParts<'_>, host: &str) -> (SmallVec<[u64; 8]>, Tags
 
 /// What an answer to an unsafe request makes stale (RFC 9875 §3): groups of its own origin.
 pub fn invalidated(response: &ResponseParts<'_>, host: &str) -> Vec<Target> {
-    groups(response, "cache-group-invalidation")
+    groups(response, INVALIDATION)
         .into_iter()
         .take(COUNT_MAX)
         .filter(|group| group.len() <= LENGTH_MAX)

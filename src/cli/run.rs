@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{demo, fail};
@@ -47,6 +47,7 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(format_args!("no threads: {error}")),
     };
     let outcome = runtime.block_on(async {
+        let signals = Signals::install().map_err(EdgeError::Listen)?;
         let loaded = prepared.load().await?;
         let successor = inherited.until_ours().await.map_err(EdgeError::HandOver)?;
         let edge = Edge::start(loaded)?;
@@ -54,7 +55,7 @@ pub fn run(args: &Args) -> ExitCode {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         let addresses: Vec<_> = edge.addresses().iter().map(ToString::to_string).collect();
         tracing::info!(listen = addresses.join(", "), admin = %edge.admin_address(), "serving");
-        until_ended(&edge).await.map_err(EdgeError::Listen)?;
+        signals.until_ended(&edge).await;
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         edge.drain().await;
         tracing::info!("ended");
@@ -66,21 +67,37 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Handles signals until one ends the edge.
-async fn until_ended(edge: &Arc<Edge>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut quit = signal(SignalKind::quit())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => reload(edge).await,
-            _ = quit.recv() => match edge.hand_over().await {
-                Ok(()) => return Ok(()),
-                Err(error) => tracing::error!(%error, "not handed over, this process goes on"),
-            },
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+/// What the edge is told by signals; heard from before it says that it serves, since one that nobody
+/// hears would kill it.
+struct Signals {
+    hangup: Signal,
+    quit: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Handles them until one ends the edge.
+    async fn until_ended(mut self, edge: &Arc<Edge>) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => reload(edge).await,
+                _ = self.quit.recv() => match edge.hand_over().await {
+                    Ok(()) => return,
+                    Err(error) => tracing::error!(%error, "not handed over, this process goes on"),
+                },
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
         }
     }
 }

@@ -52,7 +52,8 @@ impl Edge {
         let _ = self.door.addresses.refresh(servers(&policy)).await;
         keepers::warn_of_what_is_over(&policy, now);
         let telemetry = before.telemetry.clone();
-        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, seed: before.seed() };
+        let (keys, seed) = (self.keys.clone(), before.seed());
+        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, keys, seed };
         let site = Arc::new(Site::bind(policy, Some(&before), parts));
         for room in site.rooms().iter().filter(|room| before.room_named(room.name()).is_none()) {
             overrides::restore_room(&site, room, &self.orders, now);

@@ -18,9 +18,10 @@ use super::site::Site;
 use super::view::{Scheme, Version, View};
 use crate::cache::entry::Entry;
 use crate::cache::key::kept_pairs;
-use crate::cache::purge::{Names, Verdict};
+use crate::cache::purge::{Names, Stamp, Verdict};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
+use crate::cache::version;
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
@@ -35,6 +36,8 @@ pub struct CopyUse {
     pub key: Option<Box<[u8]>>,
     /// By what purges may mean it; where there is a key.
     pub names: Names,
+    /// What its bearer has written: nothing that was asked for before it will do.
+    pub newer_than: Option<Stamp>,
     /// A copy too old to be given first, good enough where the origin fails.
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
@@ -44,6 +47,17 @@ pub struct CopyUse {
 }
 
 impl CopyUse {
+    /// What the request's bearer has written, where that counts: no older file may answer then.
+    pub fn remember_write(&mut self, view: &View<'_>, cache: &policy::Cache, site: &Site, now: Now) -> Option<Stamp> {
+        if !cache.read_your_writes {
+            return None;
+        }
+        self.newer_than = version::borne(view, &site.keys, site.store.purges().stamp(now.mono));
+        let written = self.newer_than?;
+        self.file = self.file.take().filter(|file| Stamp::from_unix_ms(file.since_unix_ms) > written);
+        Some(written)
+    }
+
     /// A fill may answer, for all who ask for the same.
     pub fn fill_by(&mut self, key: Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
         let pairs = kept_pairs(view.query.unwrap_or_default(), &cache.ignore_query);

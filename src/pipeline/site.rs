@@ -34,6 +34,8 @@ pub struct Site {
     pub remembered: Arc<Remembered>,
     pub snapshot: Option<Snapshot>,
     pub telemetry: Arc<Telemetry>,
+    /// Sign what visitors carry for the cache.
+    pub keys: Arc<Keys>,
     pub clients: Groups,
     /// How the edge itself does.
     pub condition: Arc<Condition>,
@@ -55,13 +57,14 @@ pub struct Parts {
     pub rooms: Vec<Arc<Room>>,
     /// For the passes of each of the policy's groups of clients, in its order; none for the rest.
     pub passes: Vec<Option<Keys>>,
+    pub keys: Arc<Keys>,
     pub seed: u64,
 }
 
 impl Site {
     /// Binds a policy to the state of the one before it, by name; what is new begins empty.
     pub fn bind(policy: Policy, before: Option<&Self>, parts: Parts) -> Self {
-        let Parts { clock, telemetry, snapshot, rooms, passes, seed } = parts;
+        let Parts { clock, telemetry, snapshot, rooms, passes, keys, seed } = parts;
         let origins = policy.origins.iter().map(|origin| {
             let held = before.and_then(|b| b.origins.iter().find(|o| o.name == origin.name));
             match held {
@@ -101,6 +104,7 @@ impl Site {
             remembered,
             snapshot,
             telemetry,
+            keys,
             condition,
             origins,
             limits,

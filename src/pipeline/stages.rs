@@ -207,6 +207,7 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     let rules = site.cache_of(route)?;
     let lookup = lookup(view, rules);
     passage.copy.lookup = Some(lookup);
+    let written = passage.copy.remember_write(view, rules, &site, now);
     passage.copy.forwarded = Some(Forward::Bypass);
     if let Lookup::Bypass(Bypass::Method | Bypass::Body | Bypass::Authorization | Bypass::Upgrade) = lookup {
         return None;
@@ -214,11 +215,14 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     let mut bytes = Vec::with_capacity(128);
     key::write(&mut bytes, view, rules, Encodings::of(view));
     let held = site.store.get(&bytes);
+    let too_old = held.as_ref().is_some_and(|entry| written.is_some_and(|at| entry.mark().stamp() <= at));
+    let held = held.filter(|_| !too_old);
     let found = held.as_ref().map(|entry| state(entry, passage.level, now));
     let allowed = held.as_ref().is_some_and(|entry| entry.may_answer(lookup));
     let any_age = matches!(passage.mode, Mode::Stale | Mode::Newest | Mode::Snapshot);
     let part = matches!(lookup, Lookup::Bypass(_));
     passage.copy.forwarded = Some(match found {
+        None if too_old => Forward::Request,
         None => Forward::UriMiss,
         Some(_) if part || !allowed => Forward::Miss,
         Some(_) => Forward::Stale,
@@ -405,6 +409,11 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
     match lookup(asked.view, rules) {
         Lookup::Bypass(why) => format!("`{name}` not used ({why:?})").to_lowercase(),
         Lookup::Plain if copy => format!("`{name}`: a copy of any age answers"),
+        Lookup::Plain if rules.read_your_writes => {
+            format!(
+                "`{name}`: a fresh copy answers, to who has written one newer than that; a miss is fetched once for all"
+            )
+        }
         Lookup::Plain => format!("`{name}`: a fresh copy answers; a miss is fetched once for all"),
         Lookup::Personal => format!("`{name}`: its cookies make it personal; only what the origin calls public"),
     }

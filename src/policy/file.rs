@@ -145,6 +145,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     clients::same_cookie(&clients, &waiting_rooms, root.report);
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);
+    clients::same_cookie_as_versions(&caches, &waiting_rooms, root.report);
     let snapshot_dir = house::snapshot_dir(&mut root, base, files);
     let (level, dry_run) = level::read(&mut root, &origins, ends);
     let log = house::log(&mut root, base);

@@ -20,7 +20,7 @@ use crate::cache::purge::{Mark, Names, Stamp};
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Known, slot};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
-use crate::cache::tags;
+use crate::cache::{tags, version};
 use crate::clock::Now;
 use crate::pipeline::Flow;
 use crate::pipeline::answer::{Answer, Content, Fields, write_field};
@@ -53,8 +53,8 @@ fn start(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>, class: Class) -> O
     let slot = slot(miss.key, passage.copy.lookup);
     let known = || passage.site.remembered.get(&slot, door.clock.mono());
     let unshared = matches!(known(), Some(Known::Unshared));
-    let purges = passage.site.store.purges();
-    match door.fills.join(&slot, !unshared, |fill| fill.asked.is_current(&passage.copy.names, purges)) {
+    let (copy, purges) = (&passage.copy, passage.site.store.purges());
+    match door.fills.join(&slot, !unshared, |fill| fill.asked.is_current(&copy.names, purges, copy.newer_than)) {
         Joined::Alone => None,
         Joined::Follows(reader) => Some(reader),
         Joined::Leads(fill, reader) => {
@@ -87,7 +87,8 @@ fn replay(door: &Door, passage: &Passage, key: &[u8], fill: &Fill) -> bool {
     let now = door.clock.now();
     let Some(lookup) = passage.copy.lookup else { return false };
     let Some(entry) = passage.site.store.get(key) else { return false };
-    if entry.state(now.mono) != State::Fresh || !entry.may_answer(lookup) {
+    let too_old = passage.copy.newer_than.is_some_and(|written| entry.mark().stamp() <= written);
+    if entry.state(now.mono) != State::Fresh || !entry.may_answer(lookup) || too_old {
         return false;
     }
     repeat(&entry, fill, true, now);
@@ -475,7 +476,7 @@ fn end_to_end(fields: &[Field<'_>]) -> Vec<(String, Vec<u8>)> {
     fields
         .iter()
         .filter(|f| !is_hop_by_hop(f.name) && f.name != "content-length" && f.name != "seawall-room")
-        .filter(|f| !tags::is_hidden(f.name))
+        .filter(|f| !tags::is_hidden(f.name) && f.name != version::FIELD)
         .filter(|f| !nominated.iter().any(|n| n == f.name))
         .map(|f| (f.name.to_owned(), f.value.to_vec()))
         .collect()

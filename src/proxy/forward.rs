@@ -13,7 +13,7 @@ use pingora::{Error, ErrorType};
 use super::proof::{self, ProofKey};
 use super::{Door, Result};
 use crate::cache::status::CacheStatus;
-use crate::cache::tags;
+use crate::cache::{tags, version};
 use crate::clock::Now;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
@@ -22,7 +22,7 @@ use crate::policy::{HostHeader, Server};
 
 /// Fields by which a visitor could pose as a proxy, or steer an origin past a route's rules. From
 /// trusted proxies the first three are taken up into ours.
-const STRIPPED: [&str; 10] = [
+const STRIPPED: [&str; 11] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -33,6 +33,7 @@ const STRIPPED: [&str; 10] = [
     "x-request-id",
     "seawall-ticket",
     "seawall-proof",
+    version::FIELD,
 ];
 
 /// A server as pingora asks it, with every timeout set. `anew`: on a connection of its own.

@@ -49,6 +49,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
         let negative_ttl = time(&mut table, "negative_ttl", NEGATIVE_TTL);
         let default = max_object_default(memory);
         let max_object = table.read("max_object", default, |value| max_object(value, memory));
+        let read_your_writes = table.read("read_your_writes", false, Value::bool);
         table.finish();
         Some(Cache {
             name,
@@ -61,6 +62,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
             ignore_query,
             negative_ttl,
             max_object,
+            read_your_writes,
         })
     })
 }
@@ -78,6 +80,7 @@ pub(super) fn implicit_cache(name: &str, memory: u64) -> Cache {
         ignore_query: Vec::new(),
         negative_ttl: Duration::from_secs(NEGATIVE_TTL),
         max_object: max_object_default(memory),
+        read_your_writes: false,
     }
 }
 

@@ -26,9 +26,13 @@ impl Asked {
     }
 
     /// Whether what it brings is what one would get who asks now: nothing of it was purged since it was
-    /// asked for. Until its tags are known, every purge by tag counts.
-    pub fn is_current(&self, names: &Names, purges: &Purges) -> bool {
+    /// asked for, and it is newer than what its reader wrote. Until its tags are known, every purge by
+    /// tag counts.
+    pub fn is_current(&self, names: &Names, purges: &Purges, newer_than: Option<Stamp>) -> bool {
         let Some(at) = self.at.get() else { return true };
+        if newer_than.is_some_and(|written| *at <= written) {
+            return false;
+        }
         let (tags, known) = self.tags.get().map_or((&[][..], Tags::Unknown), |(tags, known)| (tags, *known));
         let stands = |names, tags| purges.look_up(*at, names, tags) == Verdict::Standing;
         stands(names.as_slice(), known) && stands(tags, Tags::None)
@@ -49,15 +53,17 @@ mod tests {
         let purge = |target: &str| purges.purge(&Purge { target: Target::tag(target).unwrap(), soft: true }, at(1));
         let asked = Asked::default();
         purge("a");
-        assert!(asked.is_current(&names, &purges), "it has not asked yet");
+        assert!(asked.is_current(&names, &purges, None), "it has not asked yet");
         asked.set(purges.stamp(at(1).mono));
-        assert!(asked.is_current(&names, &purges));
+        assert!(asked.is_current(&names, &purges, None));
+        let written = purges.stamp(at(1).mono);
+        assert!(!asked.is_current(&names, &purges, Some(written)));
         let untold = Asked::default();
         untold.set(purges.stamp(at(1).mono));
         asked.tag(([tag_name(b"mine")].into_iter().collect(), Tags::Named));
         purge("others");
-        assert!(asked.is_current(&names, &purges) && !untold.is_current(&names, &purges));
+        assert!(asked.is_current(&names, &purges, None) && !untold.is_current(&names, &purges, None));
         purge("mine");
-        assert!(!asked.is_current(&names, &purges));
+        assert!(!asked.is_current(&names, &purges, None));
     }
 }
