@@ -11,6 +11,10 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::entry::Entry;
+use super::purge::{Purge, Purges};
+use super::variants::Variants;
+use crate::clock::{Mono, Now};
+use crate::pipeline::view::Field;
 
 /// As [`super::key::write`] makes it.
 type Key = Box<[u8]>;
@@ -18,7 +22,8 @@ type Key = Box<[u8]>;
 /// The entries of all caches.
 #[derive(Clone, Debug)]
 pub struct Store {
-    entries: Cache<Key, Arc<Entry>>,
+    entries: Cache<Key, Arc<Variants>>,
+    purges: Arc<Purges>,
 }
 
 /// How full a store is; up to a moment late.
@@ -35,25 +40,36 @@ impl Store {
     pub fn new(memory_bytes: u64) -> Self {
         let entries = Cache::builder()
             .max_capacity(memory_bytes)
-            .weigher(|key: &Key, entry: &Arc<Entry>| {
-                entry.weight().saturating_add(u32::try_from(key.len()).unwrap_or(u32::MAX))
+            .weigher(|key: &Key, variants: &Arc<Variants>| {
+                variants.weight().saturating_add(u32::try_from(key.len()).unwrap_or(u32::MAX))
             })
             // TinyLFU would turn away what is new while the store is full: those who followed a
             // fill would find nothing.
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(UsefulFor)
             .build();
-        Self { entries }
+        Self { entries, purges: Arc::default() }
     }
 
     /// What is held under a key, of use or not: see [`Entry::state`].
-    pub fn get(&self, key: &[u8]) -> Option<Arc<Entry>> {
-        self.entries.get(key)
+    pub fn get(&self, key: &[u8]) -> Option<Arc<Variants>> {
+        let variants = self.entries.get(key)?;
+        self.purges.apply(key, variants.iter());
+        Some(variants)
     }
 
-    /// Keeps an entry in place of any other under its key.
-    pub fn insert(&self, key: Key, entry: Arc<Entry>) {
-        self.entries.insert(key, entry);
+    /// Keeps the answer to a request with these fields, in place of those under its key that were for such a
+    /// request.
+    pub fn insert(&self, key: Key, entry: Arc<Entry>, request: &[Field<'_>], now: Mono) {
+        self.entries.entry(key).and_upsert_with(|held| match held {
+            Some(held) => Arc::new(held.value().with(entry, request, now)),
+            None => Arc::new(Variants::new(entry)),
+        });
+    }
+
+    /// What is held of this is stale from now on.
+    pub fn purge(&self, what: &Purge, now: Now) {
+        self.purges.add(what, now);
     }
 
     /// Forgets what is held under a key.
@@ -79,13 +95,13 @@ impl Store {
 /// An entry goes when it is of no more use. Reading it changes nothing.
 struct UsefulFor;
 
-impl Expiry<Key, Arc<Entry>> for UsefulFor {
-    fn expire_after_create(&self, _: &Key, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
-        Some(entry.useful_for())
+impl Expiry<Key, Arc<Variants>> for UsefulFor {
+    fn expire_after_create(&self, _: &Key, held: &Arc<Variants>, _: Instant) -> Option<Duration> {
+        Some(held.useful_for())
     }
 
-    fn expire_after_update(&self, _: &Key, entry: &Arc<Entry>, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(entry.useful_for())
+    fn expire_after_update(&self, _: &Key, held: &Arc<Variants>, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(held.useful_for())
     }
 }
 
@@ -94,18 +110,13 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::cache::entry::State;
     use crate::cache::freshness::{ResponseParts, Terms};
-    use crate::clock::Now;
+    use crate::cache::key;
+    use crate::cache::purge::Target;
 
     fn entry(body: usize, fresh_for: Duration) -> Arc<Entry> {
-        let terms = Terms {
-            public: true,
-            fresh_for,
-            initial_age: Duration::ZERO,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            must_revalidate: false,
-        };
+        let terms = Terms { public: true, fresh_for, ..Terms::default() };
         let head = ResponseParts { status: 200, fields: &[] };
         Arc::new(Entry::new(&head, Bytes::from(vec![b'x'; body]), terms, Now::default()))
     }
@@ -117,13 +128,13 @@ mod tests {
     #[test]
     fn what_is_inserted_is_found_until_it_is_removed() {
         let store = Store::new(1 << 20);
-        store.insert(b"a"[..].into(), minute(10));
-        store.insert(b"a"[..].into(), minute(20));
-        assert_eq!(store.get(b"a").unwrap().body().len(), 20);
+        store.insert(b"a"[..].into(), minute(10), &[], Mono::ZERO);
+        store.insert(b"a"[..].into(), minute(20), &[], Mono::ZERO);
+        assert_eq!(store.get(b"a").unwrap().select(&[]).unwrap().body().len(), 20);
         assert!(store.get(b"b").is_none());
         store.remove(b"a");
         assert!(store.get(b"a").is_none());
-        store.insert(b"a"[..].into(), minute(10));
+        store.insert(b"a"[..].into(), minute(10), &[], Mono::ZERO);
         store.clear();
         assert!(store.get(b"a").is_none());
     }
@@ -133,7 +144,7 @@ mod tests {
         let store = Store::new(100_000);
         for n in 0..2000_u32 {
             let key: Key = n.to_be_bytes().into();
-            store.insert(key.clone(), minute(1000));
+            store.insert(key.clone(), minute(1000), &[], Mono::ZERO);
             assert!(store.get(&key).is_some(), "entry {n} was turned away");
             store.entries.run_pending_tasks();
             assert!(store.stats().bytes <= 100_000);
@@ -145,7 +156,7 @@ mod tests {
     #[test]
     fn an_entry_larger_than_the_store_is_not_kept() {
         let store = Store::new(10_000);
-        store.insert(b"a"[..].into(), minute(20_000));
+        store.insert(b"a"[..].into(), minute(20_000), &[], Mono::ZERO);
         store.entries.run_pending_tasks();
         assert!(store.get(b"a").is_none());
     }
@@ -153,8 +164,29 @@ mod tests {
     #[test]
     fn what_is_of_no_more_use_goes_by_itself() {
         let store = Store::new(100_000);
-        store.insert(b"a"[..].into(), entry(10, Duration::from_millis(20)));
+        store.insert(b"a"[..].into(), entry(10, Duration::from_millis(20)), &[], Mono::ZERO);
         std::thread::sleep(Duration::from_millis(40));
         assert!(store.get(b"a").is_none());
+    }
+
+    #[test]
+    fn a_purge_makes_stale_what_was_asked_for_before_it() {
+        let store = Store::new(1 << 20);
+        let key = |path| {
+            let mut key = vec![0];
+            key.extend_from_slice(&[0; 8]);
+            key::write_url(&mut key, "a.example", path, key::kept_parameters(Some("x=1"), &[]));
+            Key::from(key)
+        };
+        let at = |second| Now::default().after(Duration::from_secs(second));
+        let state = |path, now: Now| store.get(&key(path)).unwrap().select(&[]).unwrap().state(now.mono);
+        store.insert(key("/a"), minute(10), &[], Mono::ZERO);
+        store.insert(key("/b"), minute(10), &[], Mono::ZERO);
+        let target = Target::Url { host: "A.example".into(), path_and_query: "/a?x=1".into() };
+        store.purge(&Purge { target, soft: true }, at(5));
+        assert_eq!((state("/a", at(5)), state("/b", at(5))), (State::Dead, State::Fresh));
+        let asked_later = Arc::try_unwrap(minute(10)).unwrap().asked_at(at(6).mono);
+        store.insert(key("/a"), Arc::new(asked_later), &[], at(7).mono);
+        assert_eq!(state("/a", at(7)), State::Fresh);
     }
 }

@@ -16,6 +16,7 @@ use super::reason::Reason;
 use super::room::Inside;
 use super::site::Site;
 use super::view::{Scheme, Version, View};
+use crate::cache::directives::Directives;
 use crate::cache::entry::Entry;
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
@@ -31,10 +32,22 @@ pub struct CopyUse {
     pub lookup: Option<Lookup>,
     /// The key, where the answer may serve others too.
     pub key: Option<Box<[u8]>>,
+    /// What the request says in the fields by which answers under its key are known to differ.
+    pub said: Vec<u8>,
+    /// The copy that the origin is asked about, rather than for a new one.
+    pub validates: Option<Arc<Entry>>,
+    /// The key of the copies that the answer to a HEAD may say something of.
+    pub renews: Option<Box<[u8]>>,
+    /// Its wishes, as far as they are granted.
+    pub wishes: Directives,
+    /// It asks for parts.
+    pub range: bool,
     /// A copy too old to be given first, good enough where the origin fails.
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
     pub file: Option<Arc<File>>,
+    /// The error that the origin gave, for Cache-Status.
+    pub failed: Option<u16>,
     /// Why the request goes to the origin, for Cache-Status.
     pub forwarded: Option<Forward>,
 }
@@ -204,7 +217,7 @@ impl Passage {
     pub fn fall_back(&mut self, reason: Reason, retry_after: Duration, now: Now) -> Answer {
         let held = self.copy.fallback.take().filter(|entry| entry.is_good_on_error(now.mono));
         if let Some(entry) = held {
-            let note = CacheStatus::StaleIfError { status: None };
+            let note = CacheStatus::StaleIfError { status: self.copy.failed };
             let age = entry.age_seconds(now.mono);
             return Answer { reason: Reason::Stale, content: Content::Copy(entry), fields: Fields::new() }
                 .with("age", age.to_compact_string())

@@ -53,6 +53,8 @@ pub enum Reason {
     OriginTimeout,
     /// The origin's answer broke off or made no sense.
     OriginFailed,
+    /// The request takes copies only, and there is none for it.
+    NotCached,
     /// The request's head is malformed or ambiguous.
     BadRequest,
     /// The head is larger than `max_header_size`.
@@ -75,7 +77,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -99,6 +101,7 @@ impl Reason {
         Self::OriginUnreachable,
         Self::OriginTimeout,
         Self::OriginFailed,
+        Self::NotCached,
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::BodyTooLarge,
@@ -136,6 +139,7 @@ impl Reason {
             Self::OriginUnreachable => "origin_unreachable",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginFailed => "origin_failed",
+            Self::NotCached => "not_cached",
             Self::BadRequest => "bad_request",
             Self::HeaderTooLarge => "header_too_large",
             Self::BodyTooLarge => "body_too_large",
@@ -167,7 +171,7 @@ impl Reason {
             | Self::StreamsFull
             | Self::EdgeBusy => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
-            Self::OriginTimeout => 504,
+            Self::OriginTimeout | Self::NotCached => 504,
             Self::BadRequest => 400,
             Self::HeaderTooLarge => 431,
             Self::BodyTooLarge => 413,
@@ -200,7 +204,8 @@ impl Reason {
             Self::OriginUnreachable => Some("destination_unavailable"),
             Self::OriginTimeout => Some("http_response_timeout"),
             Self::OriginFailed => Some("http_response_incomplete"),
-            Self::BadRequest
+            Self::NotCached
+            | Self::BadRequest
             | Self::HeaderTooLarge
             | Self::BodyTooLarge
             | Self::RequestTimeout
@@ -235,6 +240,7 @@ impl Reason {
             Self::OriginUnreachable => "The site can't be reached at the moment. Please try again shortly.",
             Self::OriginTimeout => "The site took too long to answer. Please try again shortly.",
             Self::OriginFailed => "The site's answer broke off. Please try again shortly.",
+            Self::NotCached => "There is no copy of this at hand.",
             Self::BadRequest => "The request is malformed.",
             Self::HeaderTooLarge => "The request's header is too large. Clearing this site's cookies may help.",
             Self::BodyTooLarge => "What was sent is larger than this site accepts.",
