@@ -6,6 +6,7 @@ use compact_str::ToCompactString;
 
 use crate::cache::directives::Directives;
 use crate::cache::entry::{Entry, State};
+use crate::cache::fill_request::is_nobodys;
 use crate::cache::key;
 use crate::cache::precondition::{Precondition, if_range};
 use crate::cache::range::{self, Partial};
@@ -99,7 +100,9 @@ fn ask(passage: &mut Passage, view: &View<'_>, entry: Option<Arc<Entry>>, held: 
     passage.copy.fallback = entry.filter(|entry| answers(entry) || lookup == Some(Lookup::Personal));
     if view.method == "GET" && !passage.copy.wishes.no_store {
         passage.copy.key = Some(key.into());
-    } else if view.method == "HEAD" && lookup == Some(Lookup::Plain) {
+    } else if view.method == "HEAD"
+        && passage.site.cache_of(passage.route()).is_some_and(|rules| is_nobodys(view, rules))
+    {
         passage.copy.renews = Some(key.into());
     }
 }
