@@ -112,7 +112,8 @@ fn theirs(story: &Story) -> bool {
     // It would keep what is `immutable` and says no more for a day: RFC 8246 gives no lifetime.
     let options = CacheOptions { immutable_min_time_to_live: Duration::ZERO, ..CacheOptions::default() };
     let policy = CachePolicy::new_options(&request(&story.first), &response.body(()).unwrap(), at(0), options);
-    policy.is_storable() && matches!(policy.before_request(&request(&story.second), at(story.seconds)), BeforeRequest::Fresh(_))
+    policy.is_storable()
+        && matches!(policy.before_request(&request(&story.second), at(story.seconds)), BeforeRequest::Fresh(_))
 }
 
 impl Story {
@@ -128,8 +129,7 @@ impl Story {
     /// Why the two may differ about this one, if they may.
     fn difference(&self) -> Option<&'static str> {
         let asks = |fields: &Fields| Self::has(fields, "authorization");
-        let has_lifetime =
-            self.says("max-age") || self.says("s-maxage") || Self::has(&self.response, "expires");
+        let has_lifetime = self.says("max-age") || self.says("s-maxage") || Self::has(&self.response, "expires");
         let differences = [
             // RFC 9111 §5.2.2.8: it is about what is stale. The other takes it for a lifetime of zero.
             (self.says("proxy-revalidate"), "proxy-revalidate keeps nothing from being fresh"),
@@ -220,9 +220,13 @@ fn story() -> impl Strategy<Value = Story> {
         fields.retain(|(name, _)| !matches!(name.as_str(), "cache-control" | "pragma"));
         fields
     });
-    (first, status, response(), 0..200_u64, request()).prop_map(
-        |(first, status, response, seconds, second)| Story { first, status, response, seconds, second },
-    )
+    (first, status, response(), 0..200_u64, request()).prop_map(|(first, status, response, seconds, second)| Story {
+        first,
+        status,
+        response,
+        seconds,
+        second,
+    })
 }
 
 proptest! {

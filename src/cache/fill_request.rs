@@ -11,7 +11,7 @@ use super::directives::Directives;
 use super::entry::Entry;
 use super::key::{self, Encodings};
 use super::pattern;
-use super::request::Lookup;
+use super::request::{Lookup, is_credential};
 use crate::pipeline::answer::write_field;
 use crate::pipeline::view::{Field, View};
 use crate::policy;
@@ -69,7 +69,7 @@ fn is_steering(name: &str) -> bool {
 
 /// Whether a request says nothing that a fill for it would not say: then its answer is news for all.
 pub fn is_nobodys(view: &View<'_>, cache: &policy::Cache) -> bool {
-    let is_plain = |name: &str| !matches!(name, "cookie" | "authorization") && !is_left_out(name);
+    let is_plain = |name: &str| name != "cookie" && !is_credential(name) && !is_left_out(name);
     view.fields.iter().all(|field| is_plain(&field.name.to_ascii_lowercase()))
         && nominated(view.fields).iter().all(|name| matches!(name.as_str(), "close" | "keep-alive" | ""))
         && key::host(view) == view.host
@@ -104,7 +104,7 @@ pub fn write(view: &View<'_>, asking: &Asking<'_>) -> Bytes {
         let name = field.name.to_ascii_lowercase();
         let wanted = match name.as_str() {
             "cookie" => personal,
-            "authorization" => credentials,
+            name if is_credential(name) => credentials,
             "host" | "range" | "accept-encoding" | "expect" | "content-length" | "cache-control" | "pragma" => false,
             "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "if-range" => false,
             "connection" | "proxy-connection" | "transfer-encoding" | "upgrade" | "proxy-authorization" => false,
