@@ -26,6 +26,7 @@ mod failure;
 pub mod fill;
 mod filling;
 mod forward;
+mod heard;
 pub mod probe;
 pub mod proof;
 mod reply;
@@ -36,7 +37,9 @@ mod watched;
 mod written;
 
 pub use carried::{Answered, Carried, Role};
-pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
+pub use filling::{
+    Miss, begin, cache_status, not_modified, parts, read_on, read_whole, refresh, request_head, suits, take_turn,
+};
 pub use proof::ProofKey;
 pub use resolve::Addresses;
 pub use watched::{Streams, outstays};
@@ -311,10 +314,12 @@ impl ProxyHttp for Hooks {
         match &mut carried.role {
             // RFC 5861 §4: a copy is better than an error.
             Role::Visitor if fill::is_error(ctx.status) && carried.passage.has_fallback(now) => {
+                carried.passage.copy.failed = Some(ctx.status);
                 Err(Error::explain(ErrorType::InvalidHTTPHeader, "the origin answered with an error").into_up())
             }
             Role::Visitor => {
                 written::hear(&mut carried.passage, session, response, now)?;
+                heard::answer(&carried.passage, session, response, now);
                 forward::response(&mut carried.passage, session, response)
             }
             Role::Fill(writer) => {

@@ -59,6 +59,20 @@ pub fn answer(
             out.extend_from_slice(entry.head());
             entry.body().clone()
         }
+        Content::Part(entry, part) => {
+            status_line(part.status, out);
+            for (name, value) in part.fields_of(entry.fields()) {
+                out.extend_from_slice(name.as_str().as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(value.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            for (name, value) in part.own_fields() {
+                write_field(name, value, out);
+            }
+            write_field("content-length", itoa::Buffer::new().format(part.body.len()), out);
+            part.body.clone()
+        }
         Content::NotModified(entry) => {
             out.extend_from_slice(entry.head_not_modified());
             Bytes::new()
@@ -99,7 +113,16 @@ pub enum Framing {
 }
 
 /// Writes the head of an answer that many follow.
-pub fn fill_head(head: &Head, status: &str, common: Fields, mut terms: Terms, out: &mut BytesMut) -> Framing {
+///
+/// `own`: with the fields that are for the first reader alone.
+pub fn fill_head(
+    head: &Head,
+    own: bool,
+    status: &str,
+    common: Fields,
+    mut terms: Terms,
+    out: &mut BytesMut,
+) -> Framing {
     let bodyless = matches!(head.status, 204 | 304);
     let framing = match (head.length, terms.version) {
         (Some(_), _) => Framing::Length,
@@ -108,7 +131,7 @@ pub fn fill_head(head: &Head, status: &str, common: Fields, mut terms: Terms, ou
         (None, _) => Framing::Chunked,
     };
     status_line(head.status, out);
-    for (name, value) in &head.fields {
+    for (name, value) in head.fields_for(own) {
         out.put_slice(name.as_bytes());
         out.put_slice(b": ");
         out.put_slice(value);

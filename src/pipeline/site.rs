@@ -10,7 +10,7 @@ use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
 use super::view::View;
-use crate::cache::key::kept_pairs;
+use crate::cache::key::kept_parameters;
 use crate::cache::purge::{Purged, Purges, Target};
 use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
@@ -179,7 +179,7 @@ impl Site {
         let as_kept = |target: &Target| match target {
             Target::Url { host, path_and_query } => path_and_query.split_once('?').map(|(path, query)| {
                 let url = |cache: &policy::Cache| {
-                    let pairs: Vec<_> = kept_pairs(query, &cache.ignore_query).collect();
+                    let pairs: Vec<_> = kept_parameters(Some(query), &cache.ignore_query).collect();
                     Target::Url { host: host.clone(), path_and_query: format!("{path}?{}", pairs.join("&")).into() }
                 };
                 self.policy.caches.iter().map(url).collect::<Vec<_>>()

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::cache::vary::Selecting;
 use crate::pipeline::reason::Reason;
 
 mod asked;
@@ -36,7 +37,7 @@ pub use table::{Fills, Joined, MAX_FILLS};
 const WINDOW: usize = 256 << 10;
 
 /// A response's head, as readers write it on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Head {
     pub status: u16,
     /// End-to-end fields, in order.
@@ -45,9 +46,20 @@ pub struct Head {
     pub length: Option<u64>,
     /// For Cache-Status: whether an entry comes of it.
     pub stored: bool,
+    /// Fields for the one whose request it was (RFC 9111 §5.2.2.4, §5.2.2.7).
+    pub own: Vec<(String, Vec<u8>)>,
+    /// What a request must say to share it.
+    pub selecting: Selecting,
+    /// What the origin said, where that is not what is given: a 304.
+    pub said: Option<u16>,
 }
 
 impl Head {
+    /// The fields for a reader; `own`: for the one whose request it was.
+    pub fn fields_for(&self, own: bool) -> impl Iterator<Item = &(String, Vec<u8>)> {
+        self.fields.iter().chain(self.own.iter().filter(move |_| own))
+    }
+
     /// Whether a copy is better than this (RFC 5861 §4).
     pub fn is_error(&self) -> bool {
         is_error(self.status)

@@ -5,7 +5,6 @@
 const KEYS: &[(&str, &str)] = &[
     ("state.history", "leave it out; nothing is kept for reports yet"),
     ("rate_limit.*.on_store_failure", "leave it out; limits are counted on this node, which needs no store"),
-    ("cache.*.vary_cookies", "leave it out; a request with such a cookie bypasses the cache"),
     ("files", "leave it out; let the origin serve them and name a cache on the route"),
     ("snapshot.seeds", "fill the directory yourself: shop/index.html is served for /shop/"),
     ("snapshot.max_pages", "leave it out; fill the directory yourself"),
@@ -132,7 +131,9 @@ mod tests {
         ("cache.page.stale_while_revalidate = '30s'", true),
         ("cache.page.stale_if_error = '24h'", true),
         ("cache.page.ignore_cookies = ['_ga*', '_fbp', 'utm*']", true),
-        ("cache.page.vary_cookies = []", false),
+        ("cache.page.ttl = 'heuristic'", true),
+        ("cache.page.vary_cookies = []", true),
+        ("cache.page.request_directives = 'normal'", true),
         ("cache.page.strip_set_cookie = false", true),
         ("cache.page.ignore_query = ['utm_*', 'fbclid', 'gclid']", true),
         ("cache.page.negative_ttl = '1s'", true),
