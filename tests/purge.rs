@@ -449,7 +449,7 @@ fn a_token_that_is_forged_forces_nothing_and_a_write_that_failed_gives_none() {
     let (place, dead) = shop();
     let edge = Edge::start("", &(origin(place.address, 50) + WRITES));
     assert_eq!(edge.get("/", "").text(), "empty");
-    let wrote = edge.connect().send(post("/", "", "shoes")).answer();
+    let wrote = edge.connect().send(post("/basket", "", "shoes")).answer();
     let token = wrote.field("seawall-version").unwrap().to_owned();
     let forged = token.chars().rev().collect::<String>();
     for token in [forged.as_str(), "x", &"A".repeat(35), ""] {
