@@ -177,8 +177,14 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     let may_copy = view.is_read() && view.body == BodyKind::None;
-    if let Some(flow) = may_copy.then(|| from_cache(passage, view, now)).flatten() {
-        return flow;
+    if may_copy {
+        if let Some(flow) = from_cache(passage, view, now) {
+            return flow;
+        }
+        // The snapshot stands in wherever the route says it does at static, not only by then.
+        if matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
+            passage.copy.file = passage.site.file_of(view, passage.copy.newer_than);
+        }
     }
     let mode = passage.mode;
     if matches!(mode, Mode::Snapshot | Mode::Newest) {
@@ -194,14 +200,11 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
 fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> {
     let site = passage.site.clone();
     let route = site.route(passage.route_id());
-    // The snapshot stands in wherever the route says it does at static, not only by then.
-    if matches!(route.mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
-        passage.copy.file = site.file_of(view);
-    }
     let rules = site.cache_of(route)?;
     let lookup = lookup(view, rules);
     passage.copy.lookup = Some(lookup);
-    let written = passage.copy.remember_write(view, rules, &site, now);
+    let written = site.written(view, rules, now);
+    passage.copy.newer_than = written;
     passage.copy.forwarded = Some(Forward::Bypass);
     if let Lookup::Bypass(Bypass::Method | Bypass::Body | Bypass::Authorization | Bypass::Upgrade) = lookup {
         return None;
