@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
-use axum::middleware;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
@@ -48,11 +49,22 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
         .route("/api/v1/level", post(set_level))
         .merge(rooms::routes())
         .merge(purge::routes())
+        .layer(middleware::from_fn_with_state(edge.clone(), while_in_charge))
         .layer(middleware::from_fn_with_state(edge.clone(), access::guard))
         .with_state(edge);
     if let Err(error) = axum::serve(listener, app).await {
         tracing::error!(%error, "the admin listener ended");
     }
+}
+
+/// Refuses changes once another process is about to be in charge: they would be lost.
+async fn while_in_charge(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || !edge.draining() {
+        return next.run(request).await;
+    }
+    let later = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
+    (StatusCode::SERVICE_UNAVAILABLE, later, "another process takes over, or this one ends: ask again\n")
+        .into_response()
 }
 
 async fn index() -> &'static str {

@@ -2,9 +2,9 @@
 //!
 //! All here is decided from arguments. [`request`] says whether a request uses the cache, [`key`]
 //! under which bytes, [`freshness`] whether and for how long an answer is kept (RFC 9111), and
-//! [`entry`] is what is kept, prepared so that a hit is one write. [`store`] bounds it by memory, and
-//! [`purge`] says which of it counts no more, by the [`tags`] that its origin gave it among others.
-//! [`version`] is what a visitor carries who has written something.
+//! [`entry`] is what is kept, prepared so that a hit is one write. [`store`] bounds it by memory,
+//! [`purge`] says which of it counts no more, by the [`tags`] that its origin gave it among others, and
+//! [`remembered`] holds what gave no copy. [`version`] is what a visitor carries who has written something.
 //! Fills, which wait for an origin, are the shell's.
 //!
 //! What could be personal is not stored unless origin or policy says that it is not. A request
@@ -17,6 +17,7 @@ pub mod freshness;
 pub mod key;
 pub mod pattern;
 pub mod purge;
+pub mod remembered;
 pub mod request;
 pub mod status;
 pub mod store;

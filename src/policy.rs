@@ -197,6 +197,8 @@ pub struct Cache {
     pub strip_set_cookie: bool,
     /// Patterns of query parameters left out of the key.
     pub ignore_query: Vec<String>,
+    /// How long a failure of the origin's is remembered; zero: not at all.
+    pub negative_ttl: Duration,
     /// Bytes.
     pub max_object: usize,
     /// Who has written something reads nothing that was asked of the origin before.

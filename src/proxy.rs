@@ -32,12 +32,14 @@ mod reply;
 pub mod resolve;
 mod second_door;
 mod sink;
+mod watched;
 mod written;
 
 pub use carried::{Answered, Carried, Role};
 pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
 pub use proof::ProofKey;
 pub use resolve::Addresses;
+pub use watched::{Streams, outstays};
 
 use attempts::Attempts;
 use failure::{drained, reason_of};
@@ -57,6 +59,22 @@ const PACE_EVERY: Duration = Duration::from_secs(5);
 /// How soon to come back when the origin failed.
 pub const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// How connections end, when the edge does.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// True: each with its next answer, and no new ones are taken.
+    pub retiring: ShutdownWatch,
+    /// True: idle ones too. Never before the other.
+    pub shutdown: ShutdownWatch,
+}
+
+impl Ends {
+    /// Whether an answer is the last of its connection.
+    pub fn retiring(&self) -> bool {
+        *self.retiring.borrow()
+    }
+}
+
 /// What both doors share.
 pub struct Door {
     /// The policy in force, with the state its names are bound to.
@@ -67,11 +85,7 @@ pub struct Door {
     pub fills: fill::Fills,
     /// Where the origins' servers are.
     pub addresses: Addresses,
-    /// True once the edge is draining.
-    pub shutdown: ShutdownWatch,
-    /// Keys whose answers turned out to be personal, so that their next readers don't wait for one
-    /// another.
-    pub personal: moka::sync::Cache<Box<[u8]>, ()>,
+    pub ends: Ends,
     proxy: std::sync::OnceLock<Arc<Proxy>>,
     next_id: AtomicU64,
 }
@@ -85,7 +99,7 @@ impl Door {
         clock: Clock,
         proof: ProofKey,
         addresses: Addresses,
-        shutdown: ShutdownWatch,
+        ends: Ends,
         seed: u64,
     ) -> Arc<Self> {
         let threads = site.policy.edge.threads.get();
@@ -95,8 +109,7 @@ impl Door {
             proof,
             fills: fill::Fills::default(),
             addresses,
-            shutdown,
-            personal: filling::personal_keys(),
+            ends,
             proxy: std::sync::OnceLock::new(),
             next_id: AtomicU64::new(seed),
         });
@@ -273,7 +286,7 @@ impl ProxyHttp for Hooks {
             return Ok(());
         }
         let door = self.door()?;
-        if *door.shutdown.borrow() {
+        if door.ends.retiring() {
             session.set_keepalive(None);
         }
         let now = door.clock.now();
@@ -323,10 +336,6 @@ impl ProxyHttp for Hooks {
         if let Role::Fill(writer) = &mut carried.role {
             writer.body(body.as_ref(), end);
         }
-        // Of HTTP/1 the front ends a stream; here it ends with its next event.
-        if !end && ctx.streams && carried.passage.visit.as_ref().is_some_and(|visit| visit.guest().is_over()) {
-            return Err(Error::explain(ErrorType::ConnectionClosed, "the session is over").into_down());
-        }
         if end && !session.was_upgraded() {
             // The origin has said its last: its place is free, however slowly the client reads.
             carried.passage.permit = None;
@@ -374,10 +383,13 @@ impl ProxyHttp for Hooks {
         // An error of the origin's after its head is written can only be shown by breaking off.
         let begun = |r: &ResponseHeader| !r.status.is_informational() || r.status.as_u16() == 101;
         if session.response_written().is_some_and(begun) || reason == Reason::ClientGone {
+            if let Some(answered) = &carried.answered {
+                answered.broke_off();
+            }
             carried.passage.because(reason);
             return nothing;
         }
-        if let Role::Fill(writer) = &carried.role {
+        if let Role::Fill(writer) = &mut carried.role {
             writer.refuse(reason, RETRY_AFTER_FAILURE);
             return nothing;
         }

@@ -53,6 +53,8 @@ pub enum Reason {
     OriginTimeout,
     /// The origin's answer broke off or made no sense.
     OriginFailed,
+    /// The origin answered with an error a moment ago, and is not asked again yet.
+    OriginError,
     /// The request's head is malformed or ambiguous.
     BadRequest,
     /// The head is larger than `max_header_size`.
@@ -67,6 +69,8 @@ pub enum Reason {
     VersionRefused,
     /// `Expect` something other than 100-continue.
     ExpectationFailed,
+    /// Another process of Seawall's has taken over the waiting room: ask it.
+    HandedOver,
     /// A path below `/.seawall/` that does not exist.
     NotFound,
     /// The client left before it was answered.
@@ -75,7 +79,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -99,6 +103,7 @@ impl Reason {
         Self::OriginUnreachable,
         Self::OriginTimeout,
         Self::OriginFailed,
+        Self::OriginError,
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::BodyTooLarge,
@@ -106,6 +111,7 @@ impl Reason {
         Self::MethodRefused,
         Self::VersionRefused,
         Self::ExpectationFailed,
+        Self::HandedOver,
         Self::NotFound,
         Self::ClientGone,
     ];
@@ -136,6 +142,7 @@ impl Reason {
             Self::OriginUnreachable => "origin_unreachable",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginFailed => "origin_failed",
+            Self::OriginError => "origin_error",
             Self::BadRequest => "bad_request",
             Self::HeaderTooLarge => "header_too_large",
             Self::BodyTooLarge => "body_too_large",
@@ -143,6 +150,7 @@ impl Reason {
             Self::MethodRefused => "method_refused",
             Self::VersionRefused => "version_refused",
             Self::ExpectationFailed => "expectation_failed",
+            Self::HandedOver => "handed_over",
             Self::NotFound => "not_found",
             Self::ClientGone => "client_gone",
         }
@@ -165,7 +173,8 @@ impl Reason {
             | Self::Shed
             | Self::QueueTimeout
             | Self::StreamsFull
-            | Self::EdgeBusy => 503,
+            | Self::EdgeBusy
+            | Self::OriginError => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
             Self::OriginTimeout => 504,
             Self::BadRequest => 400,
@@ -175,6 +184,7 @@ impl Reason {
             Self::MethodRefused => 405,
             Self::VersionRefused => 505,
             Self::ExpectationFailed => 417,
+            Self::HandedOver => 307,
             Self::NotFound => 404,
             // nginx's number for the log; never sent.
             Self::ClientGone => 499,
@@ -184,7 +194,14 @@ impl Reason {
     /// The Proxy-Status error type (RFC 9209 §2.3), where the answer is an error of ours.
     pub const fn proxy_error(self) -> Option<&'static str> {
         match self {
-            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own | Self::ClientGone => None,
+            Self::Pass
+            | Self::Hit
+            | Self::Fill
+            | Self::Stale
+            | Self::Snapshot
+            | Self::Own
+            | Self::HandedOver
+            | Self::ClientGone => None,
             Self::RateLimited
             | Self::Crowded
             | Self::Queued
@@ -197,7 +214,7 @@ impl Reason {
             Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull | Self::EdgeBusy => {
                 Some("connection_limit_reached")
             }
-            Self::OriginUnreachable => Some("destination_unavailable"),
+            Self::OriginUnreachable | Self::OriginError => Some("destination_unavailable"),
             Self::OriginTimeout => Some("http_response_timeout"),
             Self::OriginFailed => Some("http_response_incomplete"),
             Self::BadRequest
@@ -235,6 +252,7 @@ impl Reason {
             Self::OriginUnreachable => "The site can't be reached at the moment. Please try again shortly.",
             Self::OriginTimeout => "The site took too long to answer. Please try again shortly.",
             Self::OriginFailed => "The site's answer broke off. Please try again shortly.",
+            Self::OriginError => "The site can't answer this at the moment. Please try again shortly.",
             Self::BadRequest => "The request is malformed.",
             Self::HeaderTooLarge => "The request's header is too large. Clearing this site's cookies may help.",
             Self::BodyTooLarge => "What was sent is larger than this site accepts.",
@@ -242,6 +260,7 @@ impl Reason {
             Self::MethodRefused => "This method is not available here.",
             Self::VersionRefused => "This version of HTTP is not spoken here.",
             Self::ExpectationFailed => "The request expects something that is not offered here.",
+            Self::HandedOver => "Another process has taken over: ask again.",
             Self::NotFound => "There is nothing here.",
             Self::ClientGone => "The client left.",
         }

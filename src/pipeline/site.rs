@@ -12,6 +12,7 @@ use super::room::Room;
 use super::view::View;
 use crate::cache::key::kept_pairs;
 use crate::cache::purge::{Purged, Purges, Stamp, Target};
+use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
 use crate::cache::version;
 use crate::clients::Groups;
@@ -30,6 +31,8 @@ pub struct Site {
     pub clock: Clock,
     pub pages: Arc<Pages>,
     pub store: Arc<Store>,
+    /// What is known of keys that gave no copy.
+    pub remembered: Arc<Remembered>,
     pub snapshot: Option<Snapshot>,
     pub telemetry: Arc<Telemetry>,
     /// Sign what visitors carry for the cache.
@@ -89,6 +92,7 @@ impl Site {
             Some(before) => Arc::new(Store::with(policy.cache_memory, before.store.purges().clone())),
             None => Arc::new(Store::with(policy.cache_memory, Arc::new(Purges::new(clock.now())))),
         };
+        let remembered = before.map_or_else(Arc::default, |b| b.remembered.clone());
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
         let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
         let condition = before.map_or_else(Arc::default, |b| b.condition.clone());
@@ -98,6 +102,7 @@ impl Site {
             clients,
             pages,
             store,
+            remembered,
             snapshot,
             telemetry,
             keys,

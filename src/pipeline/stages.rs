@@ -15,6 +15,7 @@ use super::view::{BodyKind, View};
 use crate::admission::Ask;
 use crate::cache::entry::{Entry, Precondition, State};
 use crate::cache::key::{self, Encodings};
+use crate::cache::remembered::{Failure, Known};
 use crate::cache::request::{Bypass, Lookup, lookup};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clock::Now;
@@ -27,6 +28,8 @@ use crate::route;
 const STALE_STRETCH: u32 = 2;
 /// When to come back to an edge that is short.
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
+/// When to come back to an origin that failed a moment ago.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
@@ -135,6 +138,9 @@ pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Continue;
     }
     let room = passage.site.room(id).clone();
+    if let Some(answer) = room.elsewhere(view) {
+        return Flow::Respond(answer);
+    }
     let presented = room.presented(view, passage.site.client_number(view.client), now);
     let asks = Asks::of(view, format(passage.route(), view));
     let entrance =
@@ -241,6 +247,12 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
         _ => None,
     };
     let Some(entry) = entry else {
+        if !part
+            && matches!(passage.mode, Mode::Pass | Mode::Stale)
+            && let Some(Known::Failed(failure)) = site.remembered.of(&mut bytes, lookup, now.mono)
+        {
+            return Some(Flow::Respond(failed(passage, failure, now)));
+        }
         // A part of a page, and what HEAD says of it, is asked of the origin and shared with nobody.
         if view.method == "GET" && !part {
             passage.copy.fill_by(bytes, view, rules);
@@ -260,6 +272,19 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     };
     let answer = Answer { reason, content, fields: Fields::new() };
     Some(Flow::Respond(answer.with("age", age).with("cache-status", status.to_compact_string())))
+}
+
+/// The answer where the origin failed a moment ago and is not asked again yet: what there is of a copy,
+/// else the failure.
+fn failed(passage: &mut Passage, failure: Failure, now: Now) -> Answer {
+    match failure {
+        Failure::Answer(entry) if !passage.has_fallback(now) => {
+            let age = entry.age_seconds(now.mono).to_compact_string();
+            let answer = Answer { reason: Reason::OriginError, content: Content::Copy(entry), fields: Fields::new() };
+            answer.with("age", age).with("cache-status", "Seawall; hit; detail=negative")
+        }
+        failure => passage.fall_back(failure.reason(), RETRY_AFTER_FAILURE, now),
+    }
 }
 
 /// Of what use a copy is. From `elevated` on it answers for longer while a new one is fetched: an

@@ -9,14 +9,15 @@ use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::fill::{Fill, For, Head, Joined, Reader};
+use super::fill::{Fill, For, Head, Joined, Missed, Reader};
 use super::forward::is_hop_by_hop;
 use super::sink::Sink;
 use super::{Carried, Door, Role};
 use crate::cache::entry::{Entry, Precondition, State};
-use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, judge};
+use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge};
 use crate::cache::key::Encodings;
 use crate::cache::purge::{Mark, Names, Stamp};
+use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Known, slot};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::cache::{tags, version};
@@ -26,15 +27,15 @@ use crate::pipeline::answer::{Answer, Content, Fields, write_field};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::{Field, View};
+use crate::policy::{self, Class};
 
-/// How long a key is remembered as personal: its readers then don't wait for one another.
-const PERSONAL_FOR: Duration = Duration::from_secs(10);
-/// Keys remembered as personal at most.
-const PERSONAL_KEYS: u64 = 100_000;
+mod notes;
 
-pub(super) fn personal_keys() -> moka::sync::Cache<Box<[u8]>, ()> {
-    moka::sync::Cache::builder().max_capacity(PERSONAL_KEYS).time_to_live(PERSONAL_FOR).build()
-}
+use notes::{Failing, Notes};
+
+/// A body up to this size is put together where its last piece arrives; a larger one where it holds
+/// nobody up.
+const GATHERED_AT_ONCE: usize = 1 << 20;
 
 /// A miss that may be coalesced.
 pub struct Miss<'a> {
@@ -45,59 +46,74 @@ pub struct Miss<'a> {
 
 /// Follows the fill of this key, or begins it. None: go to the origin alone.
 pub fn begin(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) -> Option<Reader> {
-    let slot = slot(passage, miss.key);
-    if door.personal.contains_key(&slot) {
-        return None;
-    }
+    start(door, passage, miss, passage.class)
+}
+
+fn start(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>, class: Class) -> Option<Reader> {
+    let slot = slot(miss.key, passage.copy.lookup);
+    let known = || passage.site.remembered.get(&slot, door.clock.mono());
+    let unshared = matches!(known(), Some(Known::Unshared));
     let (copy, purges) = (&passage.copy, passage.site.store.purges());
-    match door.fills.join(&slot, |fill| fill.asked.is_current(&copy.names, purges, copy.newer_than)) {
+    match door.fills.join(&slot, !unshared, |fill| fill.asked.is_current(&copy.names, purges, copy.newer_than)) {
         Joined::Alone => None,
         Joined::Follows(reader) => Some(reader),
         Joined::Leads(fill, reader) => {
-            if replay(door, passage, miss.key, &fill) {
+            // A fill may have ended between the look into the store and the look for fills: then what
+            // came of it is there by now, and this one needs no origin.
+            if replay(door, passage, miss.key, &fill) || replay_failure(known(), &fill, door.clock.now()) {
                 door.fills.remove(&slot, &fill);
                 return Some(reader);
             }
-            let names = passage.copy.names.clone();
-            let writer = Writer::new(door.clone(), fill, slot, miss.key.into(), names);
-            let run = run(door.clone(), passage.for_fill(), writer, miss.head);
-            tokio::spawn(run);
+            let writer = Writer::new(door.clone(), fill, slot, miss.key.into(), passage);
+            let mut fill = passage.for_fill();
+            fill.class = class;
+            tokio::spawn(run(door.clone(), fill, writer, miss.head));
             Some(reader)
         }
     }
 }
 
-/// The place of a fill among those in flight. A visitor whose cookies may matter must not follow a
-/// request that went without: the answer would be somebody else's page, or nobody's.
-fn slot(passage: &Passage, key: &[u8]) -> Box<[u8]> {
-    let mut slot = key.to_vec();
-    slot.push(u8::from(passage.copy.lookup == Some(Lookup::Personal)));
-    slot.into()
-}
-
-/// A fill may have ended between the look into the store and the look for fills: then its entry
-/// is there by now, and this one needs no origin.
-fn replay(door: &Door, passage: &Passage, key: &[u8], fill: &Fill) -> bool {
-    let now = door.clock.mono();
-    let Some(lookup) = passage.copy.lookup else { return false };
-    let Some(entry) = passage.site.store.get(key) else { return false };
-    let too_old = passage.copy.newer_than.is_some_and(|written| entry.mark().stamp() <= written);
-    if entry.state(now) != State::Fresh || !entry.may_answer(lookup) || too_old {
-        return false;
+/// Tells the readers of a fill what the one before it came to.
+fn replay_failure(known: Option<Known>, fill: &Fill, now: Now) -> bool {
+    match known {
+        Some(Known::Failed(Failure::Answer(entry))) => repeat(&entry, fill, false, now),
+        Some(Known::Failed(Failure::Because(reason))) => fill.refuse(reason, super::RETRY_AFTER_FAILURE),
+        _ => return false,
     }
-    let mut fields: Vec<_> =
-        entry.fields().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
-    fields.push(("age".to_owned(), entry.age_seconds(now).to_string().into_bytes()));
-    let length = (entry.status() != 204).then_some(entry.body().len() as u64);
-    fill.open(Head { status: entry.status(), fields, length, stored: true }, For::Everyone, true);
-    fill.push(entry.body().clone());
-    fill.close(true);
     true
 }
 
-/// Fetches in the background what was answered from a stale copy.
+fn replay(door: &Door, passage: &Passage, key: &[u8], fill: &Fill) -> bool {
+    let now = door.clock.now();
+    let Some(lookup) = passage.copy.lookup else { return false };
+    let Some(entry) = passage.site.store.get(key) else { return false };
+    let too_old = passage.copy.newer_than.is_some_and(|written| entry.mark().stamp() <= written);
+    if entry.state(now.mono) != State::Fresh || !entry.may_answer(lookup) || too_old {
+        return false;
+    }
+    repeat(&entry, fill, true, now);
+    true
+}
+
+/// Gives a fill's readers an answer that is here.
+fn repeat(entry: &Entry, fill: &Fill, stored: bool, now: Now) {
+    let mut fields: Vec<_> =
+        entry.fields().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    fields.push(("age".to_owned(), entry.age_seconds(now.mono).to_string().into_bytes()));
+    let length = (entry.status() != 204).then_some(entry.body().len() as u64);
+    fill.open(Head { status: entry.status(), fields, length, stored }, For::Everyone, true);
+    fill.push(entry.body().clone());
+    fill.close(true);
+}
+
+/// Fetches in the background what was answered from a stale copy: behind all who wait for an answer,
+/// and not again at once where that failed or found no place.
 pub fn refresh(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) {
-    if let Some(reader) = begin(door, passage, miss) {
+    let slot = slot(miss.key, passage.copy.lookup);
+    if passage.site.remembered.get(&slot, door.clock.mono()).is_some() {
+        return;
+    }
+    if let Some(reader) = start(door, passage, miss, Class::Bulk) {
         read_on(reader);
     }
 }
@@ -191,11 +207,11 @@ async fn ask(door: Arc<Door>, mut passage: Passage, mut writer: Writer, head: By
     let Some(proxy) = door.proxy() else { return };
     passage.site.telemetry.fills.inc();
     writer.ask(&passage);
-    let sink = Sink { head, fill: writer.fill.clone() };
+    let sink = Sink::new(head, writer.fill.clone(), passage.site.policy.edge.body_timeout);
     let mut session = ServerSession::new_http1(Box::new(sink));
     let carried = Carried { passage, role: Role::Fill(Box::new(writer)), continued: false, answered: None };
     session.set_connection_user_context(Some(Box::new(carried)));
-    proxy.process_new_http(session, &door.shutdown).await;
+    proxy.process_new_http(session, &door.ends.shutdown).await;
 }
 
 /// Waits for a place at the origin, as long as patience lasts.
@@ -230,9 +246,13 @@ pub struct Writer {
     asked: Now,
     stamp: Stamp,
     storing: Option<Storing>,
+    failing: Option<Failing>,
     /// Body bytes so far, and at most if the body is kept whole.
     bytes: usize,
     max: usize,
+    notes: Notes,
+    /// What becomes of the fill is known, and noted.
+    settled: bool,
 }
 
 /// What is known of an entry to be, before its body is there.
@@ -246,9 +266,24 @@ struct Storing {
 }
 
 impl Writer {
-    fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Box<[u8]>, key: Box<[u8]>, names: Names) -> Self {
+    fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Box<[u8]>, key: Box<[u8]>, passage: &Passage) -> Self {
         let asked = door.clock.now();
-        Self { door, fill, slot, key, names, asked, stamp: Stamp::ZERO, storing: None, bytes: 0, max: 0 }
+        let notes = Notes::new(passage, slot.clone(), door.clock);
+        Self {
+            door,
+            fill,
+            slot,
+            key,
+            names: passage.copy.names.clone(),
+            asked,
+            stamp: Stamp::ZERO,
+            storing: None,
+            failing: None,
+            bytes: 0,
+            max: 0,
+            notes,
+            settled: false,
+        }
     }
 
     /// The request goes to the origin now: what is purged from here on is purged of its answer.
@@ -259,7 +294,10 @@ impl Writer {
     }
 
     /// The origin was not asked, or gave no answer.
-    pub fn refuse(&self, reason: Reason, retry_after: Duration) {
+    pub fn refuse(&mut self, reason: Reason, retry_after: Duration) {
+        self.settled = true;
+        // Noted before it leaves the table: nobody asks the origin in between.
+        self.notes.unanswered(reason);
         self.fill.refuse(reason, retry_after);
         self.door.fills.remove(&self.slot, &self.fill);
     }
@@ -300,24 +338,54 @@ impl Writer {
                 self.storing = Some(Storing { status, fields: kept, terms, arrived: now, mark, store });
                 self.fill.open(Head { status, fields, length, stored: true }, For::Everyone, true);
             }
-            Some((_, cache)) if is_error_for_all(status, &all, passage) => {
-                // Those who asked together hear it together; who asks later asks anew.
+            Some((Store::No(Unstorable::TooLarge), cache)) if self.would_store(passage, cache, &all, status, now) => {
+                self.windowed(status);
+                self.fill.open(Head { status, fields, length, stored: false }, For::Everyone, false);
+            }
+            Some((_, cache)) if is_failure(status, passage) => {
                 self.max = cache.max_object;
-                self.door.fills.remove(&self.slot, &self.fill);
-                self.fill.open(Head { status, fields, length, stored: false }, For::Everyone, true);
+                self.fail(Head { status, fields, length, stored: false }, &all, now);
             }
             _ => self.for_leader(Head { status, fields, length, stored: false }),
         }
     }
 
+    /// Whether it is its size alone that keeps an answer from being stored: then those who wait may
+    /// have it as it passes.
+    fn would_store(&self, passage: &Passage, cache: &policy::Cache, all: &[Field<'_>], status: u16, now: Now) -> bool {
+        let unbounded = policy::Cache { max_object: usize::MAX, ..cache.clone() };
+        let exchange = Exchange { request: self.asked, response: now };
+        let response = ResponseParts { status, fields: all };
+        let judged = passage.copy.lookup.map(|lookup| judge(&response, lookup, &unbounded, exchange));
+        matches!(judged, Some(Store::Yes(_)))
+    }
+
     /// Whoever asks next does not wait to hear that this is not for them.
     fn for_leader(&mut self, head: Head) {
-        // An error says nothing of what comes after it.
-        if head.status < 400 {
-            self.door.personal.insert(self.slot.clone(), ());
-        }
+        self.settled = true;
+        self.notes.unshared(head.status);
         self.door.fills.remove(&self.slot, &self.fill);
-        self.fill.open(head, For::Leader, false);
+        self.fill.open(head, For::Leader(Missed::Alone), false);
+    }
+
+    /// It passes through a window: who comes when its beginning is gone goes alone.
+    fn windowed(&mut self, status: u16) {
+        (self.max, self.storing) = (0, None);
+        self.notes.unshared(status);
+    }
+
+    /// An error about nobody in particular: those who ask meanwhile hear it too, and who asks later
+    /// hears of it. One that sets a cookie is its first reader's; the others hear that there was one.
+    fn fail(&mut self, head: Head, all: &[Field<'_>], now: Now) {
+        if all.iter().any(|f| f.name == "set-cookie") {
+            self.settled = true;
+            self.notes.failed(Failure::Because(Reason::OriginError));
+            self.door.fills.remove(&self.slot, &self.fill);
+            let others = Missed::Refused(Reason::OriginError, super::RETRY_AFTER_FAILURE);
+            return self.fill.open(head, For::Leader(others), false);
+        }
+        self.failing = Some(Failing::new(head.status, all, now));
+        self.fill.open(head, For::Everyone, true);
     }
 
     /// A piece of the body, or its end.
@@ -325,10 +393,7 @@ impl Writer {
         if let Some(piece) = piece {
             self.bytes = self.bytes.saturating_add(piece.len());
             if self.bytes > self.max && self.max > 0 {
-                self.max = 0;
-                self.storing = None;
-                self.door.personal.insert(self.slot.clone(), ());
-                self.door.fills.remove(&self.slot, &self.fill);
+                self.windowed(200);
                 self.fill.let_go();
             }
             self.fill.push(piece.clone());
@@ -339,33 +404,59 @@ impl Writer {
     }
 
     fn end(&mut self) {
-        if let Some(storing) = self.storing.take()
-            && let Some(body) = self.fill.body()
-        {
-            let fields: Vec<Field<'_>> =
-                storing.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
-            let response = ResponseParts { status: storing.status, fields: &fields };
-            let entry = Entry::new(&response, body, storing.terms, storing.arrived).marked(storing.mark);
-            // In the store before it leaves the table: nobody asks the origin in between.
-            storing.store.insert(self.key.clone(), Arc::new(entry));
+        self.settled = true;
+        if let Some(failing) = self.failing.take() {
+            let small = self.bytes <= FAILURE_BODY_MAX;
+            self.notes.failed(failing.with(if small { self.fill.gather() } else { None }));
         }
-        self.fill.close(true);
-        self.door.fills.remove(&self.slot, &self.fill);
+        let (door, fill, slot) = (self.door.clone(), self.fill.clone(), self.slot.clone());
+        let Some(storing) = self.storing.take() else {
+            fill.close(true);
+            return door.fills.remove(&slot, &fill);
+        };
+        let key = self.key.clone();
+        let store = move || {
+            if let Some(body) = fill.gather() {
+                storing.keep(key, body);
+            }
+            // In the store before it leaves the table: nobody asks the origin in between.
+            fill.close(true);
+            door.fills.remove(&slot, &fill);
+        };
+        if self.bytes > GATHERED_AT_ONCE {
+            // Nothing waits for it: those who come meanwhile follow the fill.
+            self.fill.close(true);
+            tokio::task::spawn_blocking(store);
+        } else {
+            store();
+        }
+    }
+}
+
+impl Storing {
+    /// Puts it into the store.
+    fn keep(self, key: Box<[u8]>, body: Bytes) {
+        let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
+        let response = ResponseParts { status: self.status, fields: &fields };
+        let entry = Entry::new(&response, body, self.terms, self.arrived).marked(self.mark);
+        self.store.insert(key, Arc::new(entry));
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // Where nobody is left to read, it is not the origin that broke off.
+        if !self.settled && !self.fill.is_abandoned() {
+            self.notes.unanswered(Reason::OriginFailed);
+        }
         self.fill.refuse(Reason::OriginFailed, super::RETRY_AFTER_FAILURE);
         self.door.fills.remove(&self.slot, &self.fill);
     }
 }
 
-/// An error of the origin's that is about nobody in particular.
-fn is_error_for_all(status: u16, fields: &[Field<'_>], passage: &Passage) -> bool {
-    super::fill::is_error(status)
-        && passage.copy.lookup == Some(Lookup::Plain)
-        && !fields.iter().any(|f| f.name == "set-cookie")
+/// An error of the origin's that is about nobody in particular: the request was nobody's.
+fn is_failure(status: u16, passage: &Passage) -> bool {
+    status >= 500 && passage.copy.lookup == Some(Lookup::Plain)
 }
 
 fn text(value: &[u8]) -> Option<&str> {

@@ -12,7 +12,8 @@ use pingora::proxy::Session;
 
 use super::fill::{Head, Missed};
 use super::filling::{self, Miss};
-use super::{Carried, Ctx, Door, Result, Role, reply};
+use super::watched::watch;
+use super::{Answered, Carried, Ctx, Door, Result, Role, reply};
 use crate::front::head::is_host;
 use crate::pipeline::answer::{Answer, Format};
 use crate::pipeline::client::identify;
@@ -166,6 +167,10 @@ async fn to_origin(
     if let Err((reason, retry_after)) = taken {
         let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
         return finish(session, ctx, carried.passage, answer).await;
+    }
+    if let Some(visit) = &carried.passage.visit {
+        let answered = carried.answered.insert(Answered::default());
+        watch(visit.guest(), answered.clone());
     }
     ctx.carried = Some(Box::new(carried));
     Ok(false)

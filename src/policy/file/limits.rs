@@ -9,6 +9,8 @@ use super::values::{duration, duration_not_zero, size};
 use crate::policy::{Cache, Ttl};
 
 const MAX_OBJECT: usize = 8 << 20;
+/// Seconds.
+const NEGATIVE_TTL: u64 = 1;
 const CACHE_MEMORY: u64 = 512 << 20;
 /// Keys a limit may hold, visitors a room may queue: what one machine's memory can carry.
 pub(super) const ENTRIES_MAX: u64 = 100_000_000;
@@ -44,6 +46,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
         let ignore_cookies = patterns(table.take("ignore_cookies"));
         let strip_set_cookie = table.read("strip_set_cookie", false, Value::bool);
         let ignore_query = patterns(table.take("ignore_query"));
+        let negative_ttl = time(&mut table, "negative_ttl", NEGATIVE_TTL);
         let default = max_object_default(memory);
         let max_object = table.read("max_object", default, |value| max_object(value, memory));
         let read_your_writes = table.read("read_your_writes", false, Value::bool);
@@ -57,6 +60,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
             ignore_cookies,
             strip_set_cookie,
             ignore_query,
+            negative_ttl,
             max_object,
             read_your_writes,
         })
@@ -74,6 +78,7 @@ pub(super) fn implicit_cache(name: &str, memory: u64) -> Cache {
         ignore_cookies: Vec::new(),
         strip_set_cookie: false,
         ignore_query: Vec::new(),
+        negative_ttl: Duration::from_secs(NEGATIVE_TTL),
         max_object: max_object_default(memory),
         read_your_writes: false,
     }
