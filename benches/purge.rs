@@ -11,7 +11,7 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use seawall::cache::entry::Entry;
 use seawall::cache::freshness::{ResponseParts, Terms};
-use seawall::cache::purge::{Mark, Names, Purge, Tags, Target, tag_name};
+use seawall::cache::purge::{Mark, Names, Purge, Purges, Tags, Target, tag_name};
 use seawall::cache::store::Store;
 use seawall::clock::{Mono, Now};
 
@@ -82,5 +82,29 @@ fn purge(c: &mut Criterion) {
     assert!((0..ENTRIES).all(|n| store.get(&n.to_be_bytes()).is_none()), "all million are gone");
 }
 
-criterion_group!(benches, purge);
+/// What the question alone takes, of a page's names, with 10,000 purges of others behind it.
+fn verdict(c: &mut Criterion) {
+    let purges = Purges::new(at(0));
+    let mark = |us| {
+        let tags = ["p7", "c7", "shoes", "shop", "v7"].map(|tag| tag_name(tag.as_bytes()));
+        let names = Names::of("shop.example", "/shop/shoes/7/7", std::iter::empty());
+        Mark::new(purges.stamp(at(us).mono), &names, &tags, Tags::Named)
+    };
+    let old = mark(1);
+    for n in 0..10_000 {
+        let target = Target::Tag(format!("x{n}").into_bytes().into());
+        purges.purge(&Purge { target, soft: false }, at(10 + n));
+    }
+    let new = mark(20_000);
+    c.bench_function("verdict, newer than all purges", |b| b.iter(|| purges.verdict(black_box(&new))));
+    c.bench_function("verdict, older, looked up before", |b| b.iter(|| purges.verdict(black_box(&old))));
+    c.bench_function("verdict, older, looked up now", |b| {
+        b.iter(|| purges.look_up(black_box(old.stamp()), old.names(), old.tags()));
+    });
+    c.bench_function("a snapshot's file, older", |b| {
+        b.iter(|| purges.is_hidden(None, black_box("/shop/shoes/7/7"), None, old.stamp()));
+    });
+}
+
+criterion_group!(benches, verdict, purge);
 criterion_main!(benches);

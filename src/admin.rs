@@ -1,6 +1,6 @@
 //! The admin listener: what the edge does, in numbers, and an operator's levers.
 //!
-//! On loopback, or for those who have a token ([`access`]). A web page that an operator happens to visit
+//! On loopback, or for those who have a token (`access`). A web page that an operator happens to visit
 //! must not be able to use it: a request without a token has to name the listener as its host, and a
 //! change has to be JSON, which no page of another origin may send without asking first.
 

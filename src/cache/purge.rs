@@ -142,12 +142,19 @@ impl Purges {
     }
 
     fn write(&self, target: &Target, at: u64, soft: bool) -> bool {
-        let mut table = self.table.load_full();
         let Some(name) = target.name() else {
+            let table = self.table.load();
             table.everything.raise(at, soft);
             table.newest.raise(at, soft);
             return false;
         };
+        // What stands for a path on every host is gone with that of one; but nothing of it is by a soft one.
+        let anywhere = target.anywhere().filter(|_| !soft);
+        anywhere.is_some_and(|name| self.write_name(name, at, soft)) | self.write_name(name, at, soft)
+    }
+
+    fn write_name(&self, name: u64, at: u64, soft: bool) -> bool {
+        let mut table = self.table.load_full();
         let full = !table.write(name, at, soft);
         let mut widened = false;
         if full {
@@ -203,17 +210,16 @@ impl Purges {
     }
 
     /// Whether something of this URL (path and query as they were sent) that is as old as this is
-    /// gone: for what is stored outside the cache. What is purged softly may still stand in for an
-    /// origin that fails, and tags are not known of it.
-    pub fn is_hidden(&self, host: &str, path: &str, query: Option<&str>, since_unix_ms: u64) -> bool {
-        let stamp = Stamp::from_unix_ms(since_unix_ms);
+    /// gone: for what is stored outside the cache. Without a host, it stands for its path on every host.
+    /// What is purged softly may still stand in for an origin that fails, and tags are not known of it.
+    pub fn is_hidden(&self, host: Option<&str>, path: &str, query: Option<&str>, stamp: Stamp) -> bool {
         if stamp.0 > self.last.load(Ordering::Acquire) {
             return false;
         }
         let table = self.table.load();
         let mut found = Found::default();
         found.add(&table.everything);
-        name::each(host, path, name::pairs(query), |name| {
+        name::each(host.unwrap_or(name::ANY_HOST), path, name::pairs(query), |name| {
             table.find(name).into_iter().for_each(|row| found.add(row));
         });
         found.verdict(stamp) == Some(Kind::Hard)

@@ -15,10 +15,10 @@ use crate::admin::SetPurge;
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["url", "prefix", "host", "tag", "everything"])))]
 pub struct Args {
-    /// One URL, in all its variants: https://shop.example/shoes?page=2
+    /// One URL, in all its variants: shop.example/shoes?page=2
     #[arg(long, value_name = "URL")]
     url: Vec<String>,
-    /// A path and all below it, whole segments: https://shop.example/blog
+    /// A path and all below it, whole segments: shop.example/blog
     #[arg(long, value_name = "URL")]
     prefix: Vec<String>,
     /// All of a host

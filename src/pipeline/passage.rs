@@ -22,7 +22,6 @@ use crate::cache::key::kept_parameters;
 use crate::cache::purge::{Names, Stamp, Verdict};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
-use crate::cache::version;
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
@@ -60,17 +59,6 @@ pub struct CopyUse {
 }
 
 impl CopyUse {
-    /// What the request's bearer has written, where that counts: no older file may answer then.
-    pub fn remember_write(&mut self, view: &View<'_>, cache: &policy::Cache, site: &Site, now: Now) -> Option<Stamp> {
-        if !cache.read_your_writes {
-            return None;
-        }
-        self.newer_than = version::borne(view, &site.keys, site.store.purges().stamp(now.mono));
-        let written = self.newer_than?;
-        self.file = self.file.take().filter(|file| Stamp::from_unix_ms(file.since_unix_ms) > written);
-        Some(written)
-    }
-
     /// A fill may answer, for all who ask for the same.
     pub fn fill_by(&mut self, key: Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
         let pairs = kept_parameters(view.query, &cache.ignore_query);

@@ -11,9 +11,10 @@ use super::origin::Origin;
 use super::room::Room;
 use super::view::View;
 use crate::cache::key::kept_parameters;
-use crate::cache::purge::{Purged, Purges, Target};
+use crate::cache::purge::{Purged, Purges, Stamp, Target};
 use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
+use crate::cache::version;
 use crate::clients::Groups;
 use crate::clock::{Clock, Now};
 use crate::keys::Keys;
@@ -190,11 +191,18 @@ impl Site {
         self.store.purges().purge_all(targets.iter().chain(&more), soft, now)
     }
 
-    /// The snapshot's file for a request, unless what it stands for was purged since.
-    pub fn file_of(&self, view: &View<'_>) -> Option<Arc<File>> {
+    /// What the bearer of a request has written, where the cache heeds it.
+    pub fn written(&self, view: &View<'_>, cache: &policy::Cache, now: Now) -> Option<Stamp> {
+        cache.read_your_writes.then(|| version::borne(view, &self.keys, self.store.purges().stamp(now.mono)))?
+    }
+
+    /// The snapshot's file for a request, unless what it stands for was purged since, or is older than
+    /// what the request's bearer has written. A file stands for its path on every host.
+    pub fn file_of(&self, view: &View<'_>, newer_than: Option<Stamp>) -> Option<Arc<File>> {
         let file = self.snapshot.as_ref()?.find(view.path)?;
-        let purged = self.store.purges().is_hidden(view.host, view.raw_path, None, file.since_unix_ms);
-        (!purged).then_some(file)
+        let since = Stamp::from_unix_ms(file.since_unix_ms);
+        let purged = self.store.purges().is_hidden(None, view.raw_path, None, since);
+        (!purged && newer_than.is_none_or(|written| since > written)).then_some(file)
     }
 
     /// Whether the level holds everyone on all routes of a room; or, where that is the question, on

@@ -176,15 +176,10 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    if view.is_read() && view.body == BodyKind::None {
-        // The snapshot stands in wherever the route says it does at static, not only by then.
-        if matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
-            passage.copy.file = passage.site.file_of(view);
-        }
-    }
     if let Some(flow) = copies::find(passage, view, now) {
         return flow;
     }
+    stand_in(passage, view);
     let mode = passage.mode;
     if matches!(mode, Mode::Snapshot | Mode::Newest) {
         if let Some(file) = passage.copy.file.take() {
@@ -194,6 +189,15 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Respond(switched_off(passage, view));
     }
     Flow::Continue
+}
+
+/// The file of the snapshot that may stand in for the origin: wherever the route says it does at static, not
+/// only by then.
+fn stand_in(passage: &mut Passage, view: &View<'_>) {
+    let may_copy = view.is_read() && view.body == BodyKind::None;
+    if may_copy && matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
+        passage.copy.file = passage.site.file_of(view, passage.copy.newer_than);
+    }
 }
 
 /// Whether there is a place at the origin.

@@ -5,6 +5,9 @@ use crate::pipeline::path::normalise;
 /// Segments of a path that a prefix may have; a longer one is cut, and takes more.
 pub const DEPTH_MAX: usize = 16;
 
+/// What stands for a path whatever the host.
+pub(super) const ANY_HOST: &str = "";
+
 /// What a name is of; keeps two kinds of the same letters apart.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {

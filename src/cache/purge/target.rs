@@ -110,19 +110,28 @@ impl Target {
     /// The number it goes by; none: everything.
     pub(super) fn name(&self) -> Option<u64> {
         match self {
-            Self::Url { host, path_and_query } => {
-                let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-                Some(name::url(host, path, query.split('&')))
-            }
-            Self::Written { host, path_and_query } => {
-                let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-                Some(name::written(name::url(host, path, query.split('&'))))
-            }
-            Self::Prefix { host, path } => Some(name::prefix(host, path)),
-            Self::Host(host) => Some(name::host(host)),
+            Self::Written { host, .. } => self.at(host).map(name::written),
+            Self::Url { host, .. } | Self::Prefix { host, .. } | Self::Host(host) => self.at(host),
             Self::Tag(tag) => Some(name::tag(tag)),
             Self::Group { host, group } => Some(name::group(host, group)),
             Self::Everything => None,
+        }
+    }
+
+    /// The number that it goes by on any host; none: it is of no host.
+    pub(super) fn anywhere(&self) -> Option<u64> {
+        self.at(name::ANY_HOST)
+    }
+
+    fn at(&self, host: &str) -> Option<u64> {
+        match self {
+            Self::Url { path_and_query, .. } | Self::Written { path_and_query, .. } => {
+                let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+                Some(name::url(host, path, query.split('&')))
+            }
+            Self::Prefix { path, .. } => Some(name::prefix(host, path)),
+            Self::Host(_) => Some(name::host(host)),
+            Self::Tag(_) | Self::Group { .. } | Self::Everything => None,
         }
     }
 

@@ -149,10 +149,14 @@ fn what_is_stored_elsewhere_is_hidden_by_its_date() {
     let purges = purges();
     purge(&purges, Target::prefix("a.example/blog").unwrap(), false, at(5_000_000));
     purge(&purges, Target::url("a.example/soft").unwrap(), true, at(5_000_000));
-    let hidden = |path, ms| purges.is_hidden("a.example:8080", path, None, BEGAN + ms);
+    let hidden = |path, ms| purges.is_hidden(Some("a.example:8080"), path, None, Stamp::from_unix_ms(BEGAN + ms));
     assert!(hidden("/blog/1", 4_000) && hidden("/blog", 5_000));
     assert!(!hidden("/blog/1", 6_000) && !hidden("/shop", 1_000));
     assert!(!hidden("/soft", 1_000), "may stand in for an origin that fails");
+    let of = |host, path| purges.is_hidden(host, path, None, Stamp::from_unix_ms(BEGAN));
+    assert!(of(None, "/blog/1") && !of(Some("b.example"), "/blog/1") && !of(None, "/shop"));
+    purge(&purges, Target::host("a.example").unwrap(), false, at(6_000_000));
+    assert!(of(None, "/shop") && !of(Some("b.example"), "/shop"));
 }
 
 #[test]
@@ -187,7 +191,7 @@ fn tags_that_are_joined_hide_nothing_of_the_snapshot() {
         purge(&purges, Target::tag(&format!("t{n}")).unwrap(), false, at(10 + n));
     }
     assert_eq!(purges.verdict(&tagged), Verdict::Gone);
-    assert!(!purges.is_hidden("a.example", "/", None, BEGAN - 1));
+    assert!(!purges.is_hidden(Some("a.example"), "/", None, Stamp::from_unix_ms(BEGAN - 1)));
 }
 
 #[test]
@@ -204,9 +208,9 @@ fn what_is_written_down_holds_after_a_restart_and_not_for_what_came_later() {
     let after = Purges::new(Now { mono: Mono::ZERO, unix_ms: BEGAN + 60_000 });
     let began = Now { mono: Mono::from_nanos(1), unix_ms: BEGAN + 60_000 };
     after.restore(&Record::decode(&bytes).unwrap(), began);
-    assert!(after.is_hidden("a.example", "/2999", None, BEGAN + 500));
-    assert!(!after.is_hidden("a.example", "/2999", None, BEGAN + 1_500));
-    assert!(!after.is_hidden("a.example", "/3000", None, BEGAN));
+    assert!(after.is_hidden(Some("a.example"), "/2999", None, Stamp::from_unix_ms(BEGAN + 500)));
+    assert!(!after.is_hidden(Some("a.example"), "/2999", None, Stamp::from_unix_ms(BEGAN + 1_500)));
+    assert!(!after.is_hidden(Some("a.example"), "/3000", None, Stamp::from_unix_ms(BEGAN)));
     let fresh = mark(&after, "a.example/1", &["t"], began.after(Duration::from_nanos(1)));
     assert_eq!(after.verdict(&fresh), Verdict::Standing);
     assert_eq!(after.record(), Record::decode(&after.record().encode()).unwrap());
@@ -218,8 +222,8 @@ fn a_calendar_that_went_back_purges_nothing_that_comes_now() {
     purge(&before, Target::Everything, false, Now { mono: Mono::from_nanos(7), unix_ms: BEGAN + 86_400_000 });
     let after = purges();
     after.restore(&before.record(), at(1));
-    assert!(after.is_hidden("a.example", "/", None, BEGAN));
-    assert!(!after.is_hidden("a.example", "/", None, BEGAN + 1));
+    assert!(after.is_hidden(Some("a.example"), "/", None, Stamp::from_unix_ms(BEGAN)));
+    assert!(!after.is_hidden(Some("a.example"), "/", None, Stamp::from_unix_ms(BEGAN + 1)));
     assert_eq!(after.verdict(&mark(&after, "a.example/", &[], at(1))), Verdict::Standing);
 }
 

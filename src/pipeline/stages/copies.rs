@@ -36,7 +36,8 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     let rules = site.cache_of(site.route(passage.route_id()))?;
     let asked = read(view, rules);
     passage.copy.lookup = Some(asked.lookup);
-    let written = passage.copy.remember_write(view, rules, &site, now);
+    let written = site.written(view, rules, now);
+    passage.copy.newer_than = written;
     if let Lookup::Bypass(why) = asked.lookup {
         passage.copy.forwarded = Some(if why == Bypass::Method { Forward::Method } else { Forward::Bypass });
         return None;
@@ -73,6 +74,7 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
             passage.copy.wishes = wishes;
             passage.copy.range = asked.range;
             ask(passage, view, entry, held.as_deref());
+            super::stand_in(passage, view);
             if matches!(passage.mode, Mode::Pass | Mode::Stale)
                 && let Some(Known::Failed(failure)) =
                     site.remembered.of(&mut bytes, asked.lookup, &passage.copy.said, now.mono)
