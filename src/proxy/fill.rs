@@ -6,7 +6,7 @@
 //!
 //! The body is kept whole while it may become an entry, at most `max_object` bytes. Beyond that, and
 //! for a private answer, only a window is kept and the slowest reader sets the pace, as long as it
-//! keeps one: see [`Fill::cut_slowest`].
+//! keeps one: `Sink` sees to that.
 //!
 //! What a piece costs does not grow with the readers but for waking them: each knows its own place,
 //! and the fill only counts how many are at which.
