@@ -19,9 +19,11 @@ use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use tokio::sync::Semaphore;
 
 mod attempts;
 mod carried;
+mod encoding;
 mod failure;
 pub mod fill;
 mod filling;
@@ -34,6 +36,7 @@ mod second_door;
 mod sink;
 
 pub use carried::{Answered, Carried, Role};
+pub use encoding::encode;
 pub use filling::{Miss, begin, cache_status, not_modified, read_on, refresh, request_head, take_turn};
 pub use proof::ProofKey;
 pub use resolve::Addresses;
@@ -68,6 +71,8 @@ pub struct Door {
     pub addresses: Addresses,
     /// True once the edge is draining.
     pub shutdown: ShutdownWatch,
+    /// Turns to encode a body.
+    encoding: Arc<Semaphore>,
     proxy: std::sync::OnceLock<Arc<Proxy>>,
     next_id: AtomicU64,
 }
@@ -92,6 +97,7 @@ impl Door {
             fills: fill::Fills::default(),
             addresses,
             shutdown,
+            encoding: Arc::new(Semaphore::new(encoding::at_once(threads))),
             proxy: std::sync::OnceLock::new(),
             next_id: AtomicU64::new(seed),
         });

@@ -10,14 +10,17 @@ use crate::pipeline::view::View;
 
 use super::freshness::{ResponseParts, Terms, http_date, system_time};
 use super::request::Lookup;
+use super::weight;
 
+mod coded;
 mod head;
 
+use coded::Coded;
 use head::Head;
 
 /// What an entry costs beside its bytes: allocations, the cache's own bookkeeping. Measured
 /// generously: memory is a promise.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 960;
 
 /// A whole answer.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Entry {
     stored: Mono,
     terms: Terms,
     etag: Option<HeaderValue>,
+    /// Text that is given in codings too.
+    coded: Option<Box<Coded>>,
     last_modified_unix: Option<u64>,
 }
 
@@ -70,6 +75,7 @@ impl Entry {
             status: response.status,
             etag: value_of(http::header::ETAG),
             last_modified_unix,
+            coded: None,
             head: full,
             head_not_modified: not_modified,
             fields,
@@ -174,11 +180,13 @@ impl Entry {
         self.terms.fresh_for.saturating_add(stale)
     }
 
-    /// Bytes it takes, without its key.
+    /// Bytes it takes at this moment, without its key.
     pub fn weight(&self) -> u32 {
         // Values share the head's bytes; each field costs a name and two handles.
         let fields = self.fields.len() * size_of::<(HeaderName, HeaderValue)>();
-        let bytes = OVERHEAD + self.head.len() + self.head_not_modified.len() + fields + self.body.len();
+        let head = self.head.len() + self.head_not_modified.len() + fields;
+        let coded = self.coded.as_ref().map_or(0, |coded| coded.weight(head));
+        let bytes = OVERHEAD + head + weight::of(self.body.len()) + coded;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 

@@ -128,6 +128,7 @@ pub(super) mod tests {
             ignore_cookies: vec!["theme".into(), "ab_*".into()],
             strip_set_cookie: false,
             ignore_query: vec!["utm_*".into(), "fbclid".into()],
+            compress: true,
             negative_ttl: Duration::from_secs(1),
             max_object: 1000,
         }

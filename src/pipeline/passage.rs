@@ -16,6 +16,7 @@ use super::reason::Reason;
 use super::room::Inside;
 use super::site::Site;
 use super::view::{Scheme, Version, View};
+use crate::cache::encoded::Job;
 use crate::cache::entry::Entry;
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
@@ -35,6 +36,8 @@ pub struct CopyUse {
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
     pub file: Option<Arc<File>>,
+    /// A coding of the copy given, to be made for those who come next.
+    pub encode: Option<Job>,
     /// Why the request goes to the origin, for Cache-Status.
     pub forwarded: Option<Forward>,
 }

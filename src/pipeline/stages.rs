@@ -209,7 +209,8 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
         return None;
     }
     let mut bytes = Vec::with_capacity(128);
-    key::write(&mut bytes, view, rules, Encodings::of(view));
+    let accepted = Encodings::of(view);
+    key::write(&mut bytes, view, rules, accepted);
     let held = site.store.get(&bytes);
     let found = held.as_ref().map(|entry| state(entry, passage.level, now));
     let allowed = held.as_ref().is_some_and(|entry| entry.may_answer(lookup));
@@ -251,11 +252,15 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
     };
     let state = state(&entry, passage.level, now);
     if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
-        passage.copy.key = Some(bytes.into());
+        passage.copy.key = Some(bytes.as_slice().into());
     }
     let reason = if state == State::Fresh { Reason::Hit } else { Reason::Stale };
     let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };
     let age = entry.age_seconds(now.mono).to_compact_string();
+    if !part {
+        passage.copy.encode = entry.to_be_coded(&bytes, accepted);
+    }
+    let entry = if part { None } else { entry.coded_for(accepted) }.unwrap_or(entry);
     let content = match entry.precondition(view) {
         Precondition::Full => Content::Copy(entry),
         Precondition::NotModified => Content::NotModified(entry),

@@ -13,6 +13,7 @@ use super::fill::{Fill, For, Head, Joined, Missed, Reader};
 use super::forward::is_hop_by_hop;
 use super::sink::Sink;
 use super::{Carried, Door, Role};
+use crate::cache::encoded::{is_encodable, is_of_size, varies_by_coding};
 use crate::cache::entry::{Entry, Precondition, State};
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge};
 use crate::cache::key::Encodings;
@@ -256,6 +257,8 @@ struct Storing {
     terms: Terms,
     arrived: Now,
     store: Arc<crate::cache::store::Store>,
+    /// Text, as far as the head says.
+    encodable: bool,
 }
 
 impl Writer {
@@ -304,7 +307,13 @@ impl Writer {
                 let store = passage.site.store.clone();
                 let kept = fields.clone();
                 self.max = cache.max_object;
-                self.storing = Some(Storing { status, fields: kept, terms, arrived: now, store });
+                let response = ResponseParts { status, fields: &all };
+                let encodable = cache.compress && is_encodable(&response);
+                self.storing = Some(Storing { status, fields: kept, terms, arrived: now, store, encodable });
+                if encodable && !varies_by_coding(response.values("vary")) {
+                    // Who follows gets it as it came; the next in a coding.
+                    fields.push(("vary".to_owned(), b"Accept-Encoding".to_vec()));
+                }
                 self.fill.open(Head { status, fields, length, stored: true }, For::Everyone, true);
             }
             Some((Store::No(Unstorable::TooLarge), cache)) if self.would_store(passage, cache, &all, status, now) => {
@@ -407,7 +416,9 @@ impl Storing {
     fn keep(self, key: Box<[u8]>, body: Bytes) {
         let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
         let response = ResponseParts { status: self.status, fields: &fields };
+        let encodable = self.encodable && is_of_size(body.len());
         let entry = Entry::new(&response, body, self.terms, self.arrived);
+        let entry = if encodable { entry.encodable() } else { entry };
         self.store.insert(key, Arc::new(entry));
     }
 }

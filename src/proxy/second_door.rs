@@ -90,7 +90,7 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
             if let (Some((key, head)), Reason::Stale) = (&miss, answer.reason) {
                 filling::refresh(door, &passage, Miss { key, head: head.clone() });
             }
-            finish(session, ctx, passage, answer).await
+            finish(door, session, ctx, passage, answer).await
         }
         Outcome::Origin => {
             let carried = Carried { passage, role: Role::Visitor, continued: false, answered: None };
@@ -129,12 +129,12 @@ async fn to_origin(
         match head {
             Ok(head) if head.is_error() && carried.passage.has_fallback(door.clock.now()) => {
                 let answer = carried.passage.fall_back(Reason::OriginFailed, Duration::ZERO, door.clock.now());
-                return finish(session, ctx, carried.passage, answer).await;
+                return finish(door, session, ctx, carried.passage, answer).await;
             }
             Ok(head) => {
                 if let Some(answer) = not_modified(door, session, &carried.passage, &head, reader.is_follower()) {
                     filling::read_on(reader);
-                    return finish(session, ctx, carried.passage, answer).await;
+                    return finish(door, session, ctx, carried.passage, answer).await;
                 }
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
@@ -146,14 +146,14 @@ async fn to_origin(
             }
             Err(Missed::Refused(reason, retry_after)) => {
                 let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
-                return finish(session, ctx, carried.passage, answer).await;
+                return finish(door, session, ctx, carried.passage, answer).await;
             }
             Err(Missed::Alone) => {}
         }
     }
     if let Err(reason) = read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
         let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     let taken = if body == BodyKind::None {
         tokio::select! {
@@ -165,7 +165,7 @@ async fn to_origin(
     };
     if let Err((reason, retry_after)) = taken {
         let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     ctx.carried = Some(Box::new(carried));
     Ok(false)
@@ -191,8 +191,15 @@ fn not_modified(door: &Door, session: &Session, passage: &Passage, fetched: &Hea
     filling::not_modified(passage, fetched, &view, collapsed, door.clock.now())
 }
 
-async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {
+async fn finish(
+    door: &Door,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut passage: Passage,
+    answer: Answer,
+) -> Result<bool> {
     passage.because(answer.reason);
+    super::encode(door, &mut passage);
     let written = reply::write(&mut passage, session, answer).await;
     ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false, answered: None }));
     ctx.body_out = written?;
