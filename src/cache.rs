@@ -14,6 +14,7 @@
 pub mod encoded;
 pub mod entry;
 pub mod freshness;
+pub mod jitter;
 pub mod key;
 pub mod pattern;
 pub mod remembered;

@@ -13,7 +13,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -209,6 +211,12 @@ impl ProxyHttp for Hooks {
         let timeout = door.site.load().policy.edge.body_timeout;
         session.set_write_timeout(Some(timeout));
         session.set_read_timeout(Some(timeout));
+        // RFC 9110 §15.2: HTTP/1.0 knows no answer before the answer.
+        if session.req_header().version == Version::HTTP_10
+            && let ServerSession::H1(h1) = session.as_downstream_mut()
+        {
+            h1.set_ignore_info_resp(true);
+        }
         if ctx.carried.is_some() {
             return Ok(false);
         }
@@ -271,6 +279,12 @@ impl ProxyHttp for Hooks {
 
     async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         if response.status.is_informational() && response.status.as_u16() != 101 {
+            // Who asks alone gets it from pingora itself; over HTTP/2 pingora has no way to send it.
+            if let Some(Role::Fill(writer)) = ctx.carried.as_ref().map(|c| &c.role)
+                && response.status == StatusCode::EARLY_HINTS
+            {
+                writer.hint(response);
+            }
             return Ok(());
         }
         let door = self.door()?;

@@ -2,6 +2,7 @@
 //! fill, a file or a place, and those that pingora takes to the origin.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,10 +64,7 @@ pub async fn run(mut on: Connection, mut errand: Errand) -> Option<Connection> {
             let miss = miss.as_ref().map(|(key, head)| Miss { key, head: head.clone() });
             let reader = miss.and_then(|miss| proxy::begin(&on.door, &errand.passage, miss));
             let Some(reader) = reader else { return alone(on, errand).await };
-            let head = tokio::select! {
-                head = reader.head() => head,
-                () = left(&mut on.conn) => return None,
-            };
+            let head = head_of(&mut on, &errand, &reader).await?;
             match head {
                 Ok(head) if head.is_error() && errand.passage.has_fallback(on.door.clock.now()) => {
                     let now = on.door.clock.now();
@@ -86,6 +84,23 @@ pub async fn run(mut on: Connection, mut errand: Errand) -> Option<Connection> {
                     answered(on, errand, answer).await
                 }
             }
+        }
+    }
+}
+
+/// The head of a fill's answer; before it, to who leads the fill, what the origin says early. None: the
+/// client has left.
+async fn head_of(on: &mut Connection, errand: &Errand, reader: &Reader) -> Option<Result<Arc<Head>, Missed>> {
+    loop {
+        let hint = tokio::select! {
+            biased;
+            hint = reader.hint() => hint,
+            head = reader.head() => return Some(head),
+            () = left(&mut on.conn) => return None,
+        };
+        if errand.terms.version == Version::Http11 {
+            render::early_hint(&hint, on.conn.out());
+            on.send(&mut Bytes::new()).await.ok()?;
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{Carried, Door, Role};
 use crate::cache::encoded::{is_encodable, is_of_size, varies_by_coding};
 use crate::cache::entry::{Entry, Precondition, State};
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge};
+use crate::cache::jitter::shorten;
 use crate::cache::key::Encodings;
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Known, slot};
 use crate::cache::request::Lookup;
@@ -287,6 +288,13 @@ impl Writer {
         }
     }
 
+    /// What the origin says before its answer (RFC 8297).
+    pub fn hint(&self, response: &ResponseHeader) {
+        let all: Vec<Field<'_>> =
+            response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+        self.fill.hint(end_to_end(&all));
+    }
+
     fn judge(&mut self, passage: &Passage, response: &ResponseHeader, now: Now) {
         let status = response.status.as_u16();
         let all: Vec<Field<'_>> =
@@ -305,6 +313,8 @@ impl Writer {
                     fields.retain(|(name, _)| name != "set-cookie");
                 }
                 let store = passage.site.store.clone();
+                let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
+                let terms = Terms { fresh_for, ..terms };
                 let kept = fields.clone();
                 self.max = cache.max_object;
                 let response = ResponseParts { status, fields: &all };
