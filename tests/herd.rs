@@ -359,6 +359,22 @@ fn early_hints_reach_who_asks_alone_or_leads_and_nobody_by_http_1_0() {
     assert_eq!(H2::connect(edge.tls).get("/led", &[]).text(), "page");
 }
 
+#[test]
+fn a_level_that_leaves_the_origin_alone_renews_nothing() {
+    let place = Origin::start(|_, to| ok(to, "Cache-Control: max-age=0, stale-while-revalidate=600\r\n", "page"));
+    let edge = edge(place.address, 20, "");
+    assert_eq!(edge.get("/", "").text(), "page");
+    assert!(edge.cli(&["level", "pin", "static", "--for", "1h", "--why", "test"]).status.success());
+    eventually("the level is static", || edge.level() == "static");
+    for _ in 0..10 {
+        let stale = edge.get("/", "");
+        assert_eq!((stale.status, stale.text().as_str()), (200, "page"));
+    }
+    assert_eq!(place.count(), 1);
+    assert!(edge.cli(&["level", "release"]).status.success());
+    eventually("it is renewed again", || edge.get("/", "").status == 200 && place.count() > 1);
+}
+
 /// Half a body, by whatever framing, and then nothing until the origin dies.
 fn half(request: &support::Request, to: &mut TcpStream, die: &Gate) -> bool {
     let head = match request.target.as_str() {

@@ -22,11 +22,13 @@ use tokio::sync::Notify;
 
 use crate::pipeline::reason::Reason;
 
+mod held;
 mod reader;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use held::Held;
 pub use reader::{BrokenOff, Reader};
 pub use table::{Fills, Joined, MAX_FILLS};
 

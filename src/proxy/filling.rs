@@ -9,7 +9,7 @@ use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::fill::{Fill, For, Head, Joined, Missed, Reader};
+use super::fill::{Fill, For, Head, Held, Joined, Missed, Reader};
 use super::forward::is_hop_by_hop;
 use super::sink::Sink;
 use super::{Carried, Door, Role};
@@ -33,6 +33,8 @@ mod notes;
 
 use notes::{Failing, Notes};
 
+/// The share (one in so many) of the cache's memory that bodies of fills in flight may take beside it.
+const FILLS_SHARE: u64 = 2;
 /// A body up to this size is put together where its last piece arrives; a larger one where it holds
 /// nobody up.
 const GATHERED_AT_ONCE: usize = 1 << 20;
@@ -246,6 +248,9 @@ pub struct Writer {
     /// Body bytes so far, and at most if the body is kept whole.
     bytes: usize,
     max: usize,
+    held: Held,
+    /// Bytes that all fills may keep.
+    held_max: u64,
     notes: Notes,
     /// What becomes of the fill is known, and noted.
     settled: bool,
@@ -266,7 +271,22 @@ impl Writer {
     fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Box<[u8]>, key: Box<[u8]>, passage: &Passage) -> Self {
         let asked = door.clock.now();
         let notes = Notes::new(passage, slot.clone(), door.clock);
-        Self { door, fill, slot, key, asked, storing: None, failing: None, bytes: 0, max: 0, notes, settled: false }
+        let (held, held_max) = (door.fills.held(), passage.site.policy.cache_memory / FILLS_SHARE);
+        Self {
+            door,
+            fill,
+            slot,
+            key,
+            asked,
+            storing: None,
+            failing: None,
+            bytes: 0,
+            max: 0,
+            held,
+            held_max,
+            notes,
+            settled: false,
+        }
     }
 
     /// The origin was not asked, or gave no answer.
@@ -380,8 +400,9 @@ impl Writer {
     pub fn body(&mut self, piece: Option<&Bytes>, end: bool) {
         if let Some(piece) = piece {
             self.bytes = self.bytes.saturating_add(piece.len());
-            if self.bytes > self.max && self.max > 0 {
+            if self.max > 0 && (self.bytes > self.max || !self.held.grow(piece.len(), self.held_max)) {
                 self.windowed(200);
+                self.held.let_go();
                 self.fill.let_go();
             }
             self.fill.push(piece.clone());
