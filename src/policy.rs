@@ -212,6 +212,8 @@ pub struct Cache {
     pub strip_set_cookie: bool,
     /// Patterns of query parameters left out of the key.
     pub ignore_query: Vec<String>,
+    /// `compress`: text is given in the codings that clients take.
+    pub compress: bool,
     /// How long a failure of the origin's is remembered; zero: not at all.
     pub negative_ttl: Duration,
     /// Bytes.

@@ -49,6 +49,7 @@ fn rules() -> Cache {
         strip_set_cookie: false,
         ignore_query: Vec::new(),
         negative_ttl: Duration::ZERO,
+        compress: false,
         max_object: 1000,
         read_your_writes: false,
     }

@@ -2,6 +2,7 @@
 //! fill, a file or a place, and those that pingora takes to the origin.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,10 +69,7 @@ async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], mut ask: By
     for _ in 0..2 {
         let miss = Miss { key, head: ask.clone() };
         let Some(reader) = proxy::begin(&on.door, &errand.passage, miss) else { break };
-        let head = tokio::select! {
-            head = reader.head() => head,
-            () = left(&mut on.conn) => return None,
-        };
+        let head = head_of(&mut on, &errand, &reader).await?;
         match head {
             Ok(head) if head.is_error() && errand.passage.has_fallback(on.door.clock.now()) => {
                 errand.passage.copy.failed = Some(head.status);
@@ -99,6 +97,23 @@ async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], mut ask: By
         }
     }
     alone(on, errand).await
+}
+
+/// The head of a fill's answer; before it, to who leads the fill, what the origin says early. None: the
+/// client has left.
+async fn head_of(on: &mut Connection, errand: &Errand, reader: &Reader) -> Option<Result<Arc<Head>, Missed>> {
+    loop {
+        let hint = tokio::select! {
+            biased;
+            hint = reader.hint() => hint,
+            head = reader.head() => return Some(head),
+            () = left(&mut on.conn) => return None,
+        };
+        if errand.terms.version == Version::Http11 {
+            render::early_hint(&hint, on.conn.out());
+            on.send(&mut Bytes::new()).await.ok()?;
+        }
+    }
 }
 
 /// Gives what a fill has fetched: that the visitor has it already, the parts they want, or all of it.

@@ -17,6 +17,7 @@ use super::room::Inside;
 use super::site::Site;
 use super::view::{Scheme, Version, View};
 use crate::cache::directives::Directives;
+use crate::cache::encoded::Job;
 use crate::cache::entry::Entry;
 use crate::cache::key::kept_parameters;
 use crate::cache::purge::{Names, Stamp, Verdict};
@@ -54,6 +55,8 @@ pub struct CopyUse {
     pub file: Option<Arc<File>>,
     /// The error that the origin gave, for Cache-Status.
     pub failed: Option<u16>,
+    /// A coding of the copy given, to be made for those who come next.
+    pub encode: Option<Job>,
     /// Why the request goes to the origin, for Cache-Status.
     pub forwarded: Option<Forward>,
 }

@@ -91,7 +91,7 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
             if let (Some((key, head)), Reason::Stale) = (&miss, answer.reason) {
                 filling::refresh(door, &passage, Miss { key, head: head.clone() });
             }
-            finish(session, ctx, passage, answer).await
+            finish(door, session, ctx, passage, answer).await
         }
         Outcome::Origin => {
             let carried = Carried { passage, role: Role::Visitor, continued: false, answered: None };
@@ -123,7 +123,7 @@ async fn to_origin(
 ) -> Result<bool> {
     if let Some((key, head)) = miss {
         match by_fill(door, session, &mut carried.passage, &key, head).await? {
-            Filled::Answer(answer) => return finish(session, ctx, carried.passage, answer).await,
+            Filled::Answer(answer) => return finish(door, session, ctx, carried.passage, answer).await,
             Filled::Follow(head, reader) => {
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
@@ -138,7 +138,7 @@ async fn to_origin(
     }
     if let Err(reason) = read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
         let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     let taken = if body == BodyKind::None {
         tokio::select! {
@@ -150,7 +150,7 @@ async fn to_origin(
     };
     if let Err((reason, retry_after)) = taken {
         let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     if let Some(visit) = &carried.passage.visit {
         let answered = carried.answered.insert(Answered::default());
@@ -263,8 +263,15 @@ fn with_view<T>(session: &Session, passage: &mut Passage, look: impl FnOnce(&mut
     look(passage, &view)
 }
 
-async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {
+async fn finish(
+    door: &Door,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut passage: Passage,
+    answer: Answer,
+) -> Result<bool> {
     passage.because(answer.reason);
+    super::encode(door, &mut passage);
     let written = reply::write(&mut passage, session, answer).await;
     ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false, answered: None }));
     ctx.body_out = written?;

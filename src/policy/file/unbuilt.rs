@@ -136,6 +136,7 @@ mod tests {
         ("cache.page.request_directives = 'normal'", true),
         ("cache.page.strip_set_cookie = false", true),
         ("cache.page.ignore_query = ['utm_*', 'fbclid', 'gclid']", true),
+        ("cache.page.compress = true", true),
         ("cache.page.negative_ttl = '1s'", true),
         ("cache.page.max_object = '8MiB'", true),
         ("cache.page.read_your_writes = false", true),

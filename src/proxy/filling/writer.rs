@@ -8,10 +8,12 @@ use pingora::http::ResponseHeader;
 
 use super::notes::{Failing, Notes};
 use super::{Miss, room_for_fields, run, said};
+use crate::cache::encoded::{is_encodable, is_of_size, varies_by_coding};
 use crate::cache::entry::Entry;
 use crate::cache::fill_request::nominated;
 use crate::cache::freshen;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge, withheld};
+use crate::cache::jitter::shorten;
 use crate::cache::purge::{Mark, Names, Stamp, Tags};
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Slot};
 use crate::cache::request::Lookup;
@@ -22,10 +24,12 @@ use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::Field;
 use crate::policy;
-use crate::proxy::fill::{Fill, For, Head, Missed, is_error};
+use crate::proxy::fill::{Fill, For, Head, Held, Missed, is_error};
 use crate::proxy::forward::{is_hop_by_hop, is_stream};
 use crate::proxy::{Door, RETRY_AFTER_FAILURE};
 
+/// The share (one in so many) of the cache's memory that bodies of fills in flight may take beside it.
+const FILLS_SHARE: u64 = 2;
 /// A body up to this size is put together where its last piece arrives; a larger one where it holds
 /// nobody up.
 const GATHERED_AT_ONCE: usize = 1 << 20;
@@ -48,6 +52,9 @@ pub struct Writer {
     /// Body bytes so far, and at most if the body is kept whole.
     bytes: usize,
     max: usize,
+    held: Held,
+    /// Bytes that all fills may keep.
+    held_max: u64,
     notes: Notes,
     /// What becomes of the fill is known, and noted.
     settled: bool,
@@ -66,6 +73,8 @@ struct Storing {
     store: Arc<store::Store>,
     /// The body, where the origin said that it is still right.
     body: Option<Bytes>,
+    /// Text, as far as the head says.
+    encodable: bool,
 }
 
 /// An answer to be kept, but for what is for one reader alone.
@@ -77,12 +86,14 @@ struct Kept {
     selecting: Selecting,
     mark: Mark,
     body: Option<Bytes>,
+    encodable: bool,
 }
 
 impl Writer {
     pub(super) fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Slot, miss: Miss<'_>, passage: &Passage) -> Self {
         let asked = door.clock.now();
         let notes = Notes::new(passage, slot.clone(), door.clock);
+        let (held, held_max) = (door.fills.held(), passage.site.policy.cache_memory / FILLS_SHARE);
         Self {
             door,
             fill,
@@ -97,6 +108,8 @@ impl Writer {
             failing: None,
             bytes: 0,
             max: 0,
+            held,
+            held_max,
             notes,
             settled: false,
             handed_on: false,
@@ -125,6 +138,13 @@ impl Writer {
         self.notes.unanswered(reason);
         self.fill.refuse(reason, retry_after);
         self.door.fills.remove(&self.slot, &self.fill);
+    }
+
+    /// What the origin says before its answer (RFC 8297).
+    pub fn hint(&self, response: &ResponseHeader) {
+        let all: Vec<Field<'_>> =
+            response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+        self.fill.hint(end_to_end(&all));
     }
 
     /// The answer's head: judged, and opened to those it is for.
@@ -164,7 +184,11 @@ impl Writer {
                 }
                 self.max = cache.max_object;
                 let mark = self.mark(response);
-                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body: None }, now);
+                let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
+                let terms = Terms { fresh_for, ..terms };
+                let encodable = cache.compress && is_encodable(response);
+                let kept = Kept { status, fields, length, terms, selecting, mark, body: None, encodable };
+                self.keep(passage, kept, now);
             }
             (Some((Store::No(Unstorable::TooLarge), cache)), Some(_))
                 if self.would_store(passage, cache, response, now) =>
@@ -199,16 +223,21 @@ impl Writer {
 
     /// Opens an answer that an entry comes of.
     fn keep(&mut self, passage: &Passage, kept: Kept, now: Now) {
-        let Kept { status, fields, length, terms, selecting, mark, body } = kept;
+        let Kept { status, fields, length, terms, selecting, mark, body, encodable } = kept;
         let store = passage.site.store.clone();
         let whole: Vec<Field<'_>> = fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
         let withheld = withheld(&ResponseParts { status, fields: &whole });
         let is_own = |(name, _): &(String, Vec<u8>)| withheld.iter().any(|own| own == name.as_bytes());
         let stored = fields.clone();
-        let (own, fields) = fields.into_iter().partition(is_own);
+        let (own, mut fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(is_own);
+        if encodable && !varies_by_coding(fields.iter().filter(|(n, _)| n == "vary").map(|(_, v)| v.as_slice())) {
+            // Who follows gets it as it came; the next in a coding.
+            fields.push(("vary".to_owned(), b"Accept-Encoding".to_vec()));
+        }
         let said = body.is_some().then_some(304);
         let head = Head { status, fields, length, stored: true, own, selecting: selecting.clone(), said };
-        self.storing = Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body });
+        self.storing =
+            Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body, encodable });
         let mut whom = For::Everyone;
         if terms.is_for_one_use() {
             // Who comes from now on has to ask for themselves.
@@ -259,7 +288,10 @@ impl Writer {
         let (status, mut fields) = (entry.status(), end_to_end(parts.fields));
         let body = entry.body().clone();
         let length = (status != 204).then_some(body.len() as u64);
-        match (verdict, self.selecting(passage, &parts)) {
+        // What we said of codings is no word of the origin's.
+        let says = update.values("vary").next().is_some();
+        let selecting = if says { self.selecting(passage, &parts) } else { Some(entry.selecting().clone()) };
+        match (verdict, selecting) {
             (Some((Store::Yes(terms), cache)), Some(selecting)) => {
                 if cache.strip_set_cookie {
                     fields.retain(|(name, _)| name != "set-cookie");
@@ -270,7 +302,8 @@ impl Writer {
                     said if said.tags() == Tags::None => entry.mark().asked_again(self.stamp),
                     said => said,
                 };
-                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body }, now);
+                let encodable = entry.is_encodable();
+                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body, encodable }, now);
             }
             _ => {
                 entry.expire(now.mono);
@@ -326,8 +359,9 @@ impl Writer {
         }
         if let Some(piece) = piece {
             self.bytes = self.bytes.saturating_add(piece.len());
-            if self.bytes > self.max && self.max > 0 {
+            if self.max > 0 && (self.bytes > self.max || !self.held.grow(piece.len(), self.held_max)) {
                 self.windowed(200);
+                self.held.let_go();
                 self.fill.let_go();
             }
             self.fill.push(piece.clone());
@@ -372,8 +406,10 @@ impl Storing {
     fn keep(self, key: Box<[u8]>, request: &[u8], body: Bytes) {
         let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
         let response = ResponseParts { status: self.status, fields: &fields };
+        let encodable = self.encodable && is_of_size(body.len());
         let entry = Entry::new(&response, body, self.terms, self.arrived);
         let entry = entry.for_requests(self.selecting).marked(self.mark);
+        let entry = if encodable { entry.encodable() } else { entry };
         let mut room = room_for_fields();
         self.store.insert(key, Arc::new(entry), said(request, &mut room), self.arrived.mono);
     }
