@@ -99,7 +99,12 @@ fn repeat(entry: &Entry, fill: &Fill, stored: bool, now: Now) {
         entry.fields().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     fields.push(("age".to_owned(), entry.age_seconds(now.mono).to_string().into_bytes()));
     let length = (entry.status() != 204).then_some(entry.body().len() as u64);
-    fill.open(Head { status: entry.status(), fields, length, stored, ..Head::default() }, For::Everyone, true);
+    let selecting = entry.selecting().clone();
+    fill.open(
+        Head { status: entry.status(), fields, length, stored, selecting, ..Head::default() },
+        For::Everyone,
+        true,
+    );
     fill.push(entry.body().clone());
     fill.close(true);
 }

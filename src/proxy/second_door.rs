@@ -123,7 +123,7 @@ async fn to_origin(
 ) -> Result<bool> {
     if let Some((key, head)) = miss {
         match by_fill(door, session, &mut carried.passage, &key, head).await? {
-            Filled::Answer(answer) => return finish(door, session, ctx, carried.passage, answer).await,
+            Filled::Answer(answer) => return finish(door, session, ctx, carried.passage, *answer).await,
             Filled::Follow(head, reader) => {
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
@@ -162,7 +162,7 @@ async fn to_origin(
 
 /// What a fill has for a visitor.
 enum Filled {
-    Answer(Answer),
+    Answer(Box<Answer>),
     Follow(Arc<Head>, Reader),
     /// Nothing: they go to the origin alone.
     Alone,
@@ -187,7 +187,7 @@ async fn by_fill(
             Ok(head) if head.is_error() && passage.has_fallback(door.clock.now()) => {
                 passage.copy.failed = Some(head.status);
                 let answer = passage.fall_back(Reason::OriginFailed, Duration::ZERO, door.clock.now());
-                return Ok(Filled::Answer(answer));
+                return Ok(Filled::Answer(Box::new(answer)));
             }
             Ok(head) => {
                 let suits = with_view(session, passage, |passage, view| {
@@ -202,7 +202,8 @@ async fn by_fill(
                 }
             }
             Err(Missed::Refused(reason, retry_after)) => {
-                return Ok(Filled::Answer(passage.fall_back(reason, retry_after, door.clock.now())));
+                let answer = passage.fall_back(reason, retry_after, door.clock.now());
+                return Ok(Filled::Answer(Box::new(answer)));
             }
             Err(Missed::Alone) => break,
         }
@@ -224,7 +225,7 @@ async fn fetched(
         with_view(session, passage, |passage, view| filling::not_modified(passage, &head, view, collapsed, now));
     if let Some(answer) = unchanged {
         filling::read_on(reader);
-        return Ok(Filled::Answer(answer));
+        return Ok(Filled::Answer(Box::new(answer)));
     }
     if !passage.copy.range || head.status != 200 {
         return Ok(Filled::Follow(head, reader));
@@ -238,7 +239,7 @@ async fn fetched(
         gone = left(session) => return Err(gone),
     };
     let parts = with_view(session, passage, |passage, view| filling::parts(passage, key, &head, view, collapsed));
-    Ok(parts.filter(|_| whole).map_or(Filled::Alone, Filled::Answer))
+    Ok(parts.filter(|_| whole).map_or(Filled::Alone, |answer| Filled::Answer(Box::new(answer))))
 }
 
 /// Looks at the request's fields once more; where it was sent to has been looked at before.

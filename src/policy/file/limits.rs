@@ -11,6 +11,7 @@ use crate::policy::{Cache, RequestDirectives, Ttl};
 const MAX_OBJECT: usize = 8 << 20;
 /// Seconds.
 const NEGATIVE_TTL: u64 = 1;
+const TTL_WORDS: &str = "a time such as \"1s\", \"origin\" (only what it gives) or \"heuristic\"";
 const VARY_COOKIES_MAX: usize = 8;
 const CACHE_MEMORY: u64 = 512 << 20;
 /// Keys a limit may hold, visitors a room may queue: what one machine's memory can carry.
@@ -101,7 +102,8 @@ fn ttl(value: &Value<'_>) -> Option<Ttl> {
     if value.as_str() == Some("heuristic") {
         return Some(Ttl::Heuristic);
     }
-    value.parse("a duration, \"origin\" or \"heuristic\"", duration_not_zero).map(Ttl::Fixed)
+    let time = |text: &str| duration_not_zero(text).map_err(|problem| problem.help(TTL_WORDS));
+    value.parse("a duration, \"origin\" or \"heuristic\"", time).map(Ttl::Fixed)
 }
 
 fn request_directives(value: &Value<'_>) -> Option<RequestDirectives> {

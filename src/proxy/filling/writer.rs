@@ -3,30 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
 use super::notes::{Failing, Notes};
-use super::{Miss, room_for_fields, run, said};
+use super::{Miss, room_for_fields, said};
 use crate::cache::encoded::{is_encodable, is_of_size, varies_by_coding};
 use crate::cache::entry::Entry;
 use crate::cache::fill_request::nominated;
-use crate::cache::freshen;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge, withheld};
 use crate::cache::jitter::shorten;
-use crate::cache::purge::{Mark, Names, Stamp, Tags};
+use crate::cache::purge::{Mark, Names, Stamp};
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Slot};
 use crate::cache::request::Lookup;
-use crate::cache::vary::{self, Selecting};
+use crate::cache::vary::Selecting;
 use crate::cache::{store, tags, version};
 use crate::clock::Now;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::Field;
 use crate::policy;
-use crate::proxy::fill::{Fill, For, Head, Held, Missed, is_error};
+use crate::proxy::fill::{Fill, For, Head, Held, Missed};
 use crate::proxy::forward::{is_hop_by_hop, is_stream};
 use crate::proxy::{Door, RETRY_AFTER_FAILURE};
+
+mod validating;
 
 /// The share (one in so many) of the cache's memory that bodies of fills in flight may take beside it.
 const FILLS_SHARE: u64 = 2;
@@ -184,8 +185,6 @@ impl Writer {
                 }
                 self.max = cache.max_object;
                 let mark = self.mark(response);
-                let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
-                let terms = Terms { fresh_for, ..terms };
                 let encodable = cache.compress && is_encodable(response);
                 let kept = Kept { status, fields, length, terms, selecting, mark, body: None, encodable };
                 self.keep(passage, kept, now);
@@ -224,6 +223,8 @@ impl Writer {
     /// Opens an answer that an entry comes of.
     fn keep(&mut self, passage: &Passage, kept: Kept, now: Now) {
         let Kept { status, fields, length, terms, selecting, mark, body, encodable } = kept;
+        let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
+        let terms = Terms { fresh_for, ..terms };
         let store = passage.site.store.clone();
         let whole: Vec<Field<'_>> = fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
         let withheld = withheld(&ResponseParts { status, fields: &whole });
@@ -247,81 +248,6 @@ impl Writer {
             }
         }
         self.fill.open(head, whom, true);
-    }
-
-    /// For which requests an answer is; none if it is for no other.
-    fn selecting(&self, passage: &Passage, response: &ResponseParts<'_>) -> Option<Selecting> {
-        let names = vary::names(response)?;
-        // The level is told with each request, and is in no key.
-        let level = passage.site.policy.level.header.as_ref();
-        if level.is_some_and(|level| names.iter().any(|name| name.eq_ignore_ascii_case(level))) {
-            return None;
-        }
-        Some(Selecting::of(&names, said(&self.request, &mut room_for_fields())))
-    }
-
-    /// An error that would take the place of a copy that is better than it (RFC 5861 §4).
-    fn stands_for_good(&self, passage: &Passage, status: u16, now: Now) -> bool {
-        if !is_error(status) {
-            return false;
-        }
-        let mut room = room_for_fields();
-        let held = passage.site.store.get(&self.key);
-        let held = held.as_ref().and_then(|variants| variants.select(said(&self.request, &mut room)));
-        held.is_some_and(|entry| !is_error(entry.status()) && entry.is_good_on_error(now.mono))
-    }
-
-    /// A 304: the copy is still right, and is what its fields now say (RFC 9111 §4.3.4).
-    fn validated(&mut self, passage: &Passage, update: &ResponseParts<'_>, now: Now) {
-        let Some(entry) = self.validates.take() else {
-            // Nobody asked whether anything is still right.
-            return self.refuse(Reason::OriginFailed, RETRY_AFTER_FAILURE);
-        };
-        if !freshen::is_about(&entry, update) {
-            return self.ask_for_the_whole(passage);
-        }
-        let merged = freshen::merged(&entry, update);
-        let parts = ResponseParts { status: entry.status(), fields: &freshen::borrowed(&merged) };
-        let exchange = Exchange { request: self.asked, response: now };
-        let verdict = passage.copy.lookup.zip(passage.site.cache_of(passage.route()));
-        let verdict = verdict.map(|(lookup, cache)| (judge(&parts, lookup, cache, exchange), cache));
-        let (status, mut fields) = (entry.status(), end_to_end(parts.fields));
-        let body = entry.body().clone();
-        let length = (status != 204).then_some(body.len() as u64);
-        // What we said of codings is no word of the origin's.
-        let says = update.values("vary").next().is_some();
-        let selecting = if says { self.selecting(passage, &parts) } else { Some(entry.selecting().clone()) };
-        match (verdict, selecting) {
-            (Some((Store::Yes(terms), cache)), Some(selecting)) => {
-                if cache.strip_set_cookie {
-                    fields.retain(|(name, _)| name != "set-cookie");
-                }
-                let body = Some(body.clone());
-                // What the origin does not say anew still holds (RFC 9111 §4.3.4), tags too.
-                let mark = match self.mark(update) {
-                    said if said.tags() == Tags::None => entry.mark().asked_again(self.stamp),
-                    said => said,
-                };
-                let encodable = entry.is_encodable();
-                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body, encodable }, now);
-            }
-            _ => {
-                entry.expire(now.mono);
-                self.for_leader(Head { status, fields, length, said: Some(304), ..Head::default() });
-            }
-        }
-        self.fill.push(body);
-        self.end();
-    }
-
-    /// The origin's word was about something else than the copy: it is asked anew, for the whole, by another
-    /// writer of the same fill (RFC 9111 §4.3.3).
-    fn ask_for_the_whole(&mut self, passage: &Passage) {
-        let miss = Miss { key: &self.key, head: unconditional(&self.request) };
-        let mut writer = Self::new(self.door.clone(), self.fill.clone(), self.slot.clone(), miss, passage);
-        writer.names = self.names.clone();
-        self.handed_on = true;
-        tokio::spawn(run(self.door.clone(), passage.for_fill(), writer));
     }
 
     /// Whoever asks next does not wait to hear that this is not for them.
@@ -427,17 +353,6 @@ impl Drop for Writer {
         self.fill.refuse(Reason::OriginFailed, RETRY_AFTER_FAILURE);
         self.door.fills.remove(&self.slot, &self.fill);
     }
-}
-
-/// A request without its conditions.
-fn unconditional(head: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(head.len());
-    for line in head.split_inclusive(|b| *b == b'\n') {
-        if !line.starts_with(b"if-none-match:") && !line.starts_with(b"if-modified-since:") {
-            out.extend_from_slice(line);
-        }
-    }
-    out.freeze()
 }
 
 /// An error of the origin's that is about nobody in particular: the request was nobody's.
