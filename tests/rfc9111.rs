@@ -412,6 +412,8 @@ fn above_level_normal_a_wish_for_more_is_no_way_round_the_cache() {
         assert_eq!(door.get("/unheld", &[("cache-control", "only-if-cached")]).status, 504);
     }
     assert_eq!(place.count(), 2);
+    let told = edge.cli_offline(&["explain", "/", "-H", "Cache-Control: no-cache"]);
+    assert!(told.contains("its Cache-Control is heard") && told.contains("its Cache-Control is not heard"), "{told}");
 }
 
 #[test]

@@ -15,7 +15,9 @@ use super::reason::Reason;
 use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
+use crate::cache::directives::Directives;
 use crate::cache::request::{Lookup, lookup};
+use crate::cache::reuse::granted;
 use crate::clock::Now;
 use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
@@ -315,8 +317,8 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
     };
     let name = &rules.name;
     let copy = matches!(asked.mode(level), Mode::Stale | Mode::Newest | Mode::Snapshot);
-    match lookup(asked.view, rules) {
-        Lookup::Bypass(why) => format!("`{name}` not used ({why:?})").to_lowercase(),
+    let words = match lookup(asked.view, rules) {
+        Lookup::Bypass(why) => return format!("`{name}` not used ({why:?})").to_lowercase(),
         Lookup::Plain if copy => format!("`{name}`: a copy of any age answers"),
         Lookup::Plain if rules.read_your_writes => {
             format!(
@@ -326,6 +328,12 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
         Lookup::Plain => format!("`{name}`: a fresh copy answers; a miss is fetched once for all"),
         Lookup::Personal => format!("`{name}`: its cookies make it personal; only what the origin calls public"),
         Lookup::Authorized => format!("`{name}`: it shows credentials; only what the origin lets others have"),
+    };
+    let wishes = Directives::of(asked.view);
+    match granted(wishes, rules.request_directives, level) == wishes {
+        true if wishes == wishes.harmless() => words,
+        true => words + "; its Cache-Control is heard",
+        false => words + "; its Cache-Control is not heard",
     }
 }
 
