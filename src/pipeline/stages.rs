@@ -187,10 +187,7 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         if let Some(flow) = from_cache(passage, view, now) {
             return flow;
         }
-        // The snapshot stands in wherever the route says it does at static, not only by then.
-        if matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
-            passage.copy.file = passage.site.file_of(view, passage.copy.newer_than);
-        }
+        passage.find_file(view);
     }
     let mode = passage.mode;
     if matches!(mode, Mode::Snapshot | Mode::Newest) {
@@ -246,22 +243,27 @@ fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> 
         }
         _ => None,
     };
+    let purges = site.store.purges();
     let Some(entry) = entry else {
+        passage.copy.name(view, rules);
         if !part
             && matches!(passage.mode, Mode::Pass | Mode::Stale)
-            && let Some(Known::Failed(failure)) = site.remembered.of(&mut bytes, lookup, now.mono)
+            && let Some(Known::Failed(failure)) =
+                site.remembered.of(&mut bytes, lookup, now.mono, |asked| passage.copy.holds(asked, purges))
         {
+            passage.find_file(view);
             return Some(Flow::Respond(failed(passage, failure, now)));
         }
         // A part of a page, and what HEAD says of it, is asked of the origin and shared with nobody.
         if view.method == "GET" && !part {
-            passage.copy.fill_by(bytes, view, rules);
+            passage.copy.key = Some(bytes.into());
         }
         return None;
     };
     let state = state(&entry, passage.level, now);
     if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
-        passage.copy.fill_by(bytes, view, rules);
+        passage.copy.name(view, rules);
+        passage.copy.key = Some(bytes.into());
     }
     let reason = if state == State::Fresh { Reason::Hit } else { Reason::Stale };
     let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };

@@ -51,9 +51,9 @@ pub fn begin(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) -> Option<Read
 
 fn start(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>, class: Class) -> Option<Reader> {
     let slot = slot(miss.key, passage.copy.lookup);
-    let known = || passage.site.remembered.get(&slot, door.clock.mono());
-    let unshared = matches!(known(), Some(Known::Unshared));
     let (copy, purges) = (&passage.copy, passage.site.store.purges());
+    let known = || passage.site.remembered.get(&slot, door.clock.mono(), |asked| copy.holds(asked, purges));
+    let unshared = matches!(known(), Some(Known::Unshared));
     match door.fills.join(&slot, !unshared, |fill| fill.asked.is_current(&copy.names, purges, copy.newer_than)) {
         Joined::Alone => None,
         Joined::Follows(reader) => Some(reader),
@@ -110,7 +110,8 @@ fn repeat(entry: &Entry, fill: &Fill, stored: bool, now: Now) {
 /// and not again at once where that failed or found no place.
 pub fn refresh(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) {
     let slot = slot(miss.key, passage.copy.lookup);
-    if passage.site.remembered.get(&slot, door.clock.mono()).is_some() {
+    let still = |asked| passage.copy.holds(asked, passage.site.store.purges());
+    if passage.site.remembered.get(&slot, door.clock.mono(), still).is_some() {
         return;
     }
     if let Some(reader) = start(door, passage, miss, Class::Bulk) {
@@ -291,6 +292,7 @@ impl Writer {
         self.asked = self.door.clock.now();
         self.stamp = passage.site.store.purges().stamp(self.asked.mono);
         self.fill.asked.set(self.stamp);
+        self.notes.asked(self.stamp);
     }
 
     /// The origin was not asked, or gave no answer.
