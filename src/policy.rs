@@ -180,6 +180,18 @@ pub enum Ttl {
     Origin,
     /// For answers whose origin gives none (or for all: [`Cache::override_origin`]).
     Fixed(Duration),
+    /// Where the origin gives none, by how long ago the page changed (RFC 9111 §4.2.2).
+    Heuristic,
+}
+
+/// `cache.NAME.request_directives`: whose wishes about freshness count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestDirectives {
+    /// A visitor's while the origin is well: at level `normal`.
+    #[default]
+    Normal,
+    Always,
+    Never,
 }
 
 /// `[cache.NAME]`.
@@ -194,9 +206,14 @@ pub struct Cache {
     /// Patterns (`*` at the end or inside) of cookie names that make nobody personal, beside
     /// Seawall's own and the well-known analytics cookies, which never do.
     pub ignore_cookies: Vec<String>,
+    /// Names of cookies that choose a variant, and make nobody personal.
+    pub vary_cookies: Vec<String>,
+    pub request_directives: RequestDirectives,
     pub strip_set_cookie: bool,
     /// Patterns of query parameters left out of the key.
     pub ignore_query: Vec<String>,
+    /// `compress`: text is given in the codings that clients take.
+    pub compress: bool,
     /// How long a failure of the origin's is remembered; zero: not at all.
     pub negative_ttl: Duration,
     /// Bytes.

@@ -161,7 +161,7 @@ fn a_failure_that_is_remembered_is_forgotten_with_what_was_purged_and_for_who_ha
     assert_eq!(get(""), "0");
     purge(&edge, &json!({ "url": "localhost/" }));
     assert_eq!([get(""), get("")], ["1", "1"]);
-    let wrote = edge.connect().send(post("/", "", "x")).answer();
+    let wrote = edge.connect().send(post("/write", "", "x")).answer();
     let bearing = format!("Seawall-Version: {}\r\n", wrote.field("seawall-version").unwrap());
     assert_eq!([get(""), get(&bearing), get(&bearing), get("")], ["1", "2", "2", "2"]);
 }
@@ -475,7 +475,7 @@ fn a_token_that_is_forged_forces_nothing_and_a_write_that_failed_gives_none() {
     let (place, dead) = shop();
     let edge = Edge::start("", &(origin(place.address, 50) + WRITES));
     assert_eq!(edge.get("/", "").text(), "empty");
-    let wrote = edge.connect().send(post("/", "", "shoes")).answer();
+    let wrote = edge.connect().send(post("/basket", "", "shoes")).answer();
     let token = wrote.field("seawall-version").unwrap().to_owned();
     let forged = token.chars().rev().collect::<String>();
     for token in [forged.as_str(), "x", &"A".repeat(35), ""] {

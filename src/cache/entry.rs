@@ -1,5 +1,6 @@
 //! What is kept of an answer: prepared once, so that a hit is one write.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,17 +9,26 @@ use http::{HeaderName, HeaderValue};
 use crate::clock::{Mono, Now};
 use crate::pipeline::view::View;
 
-use super::freshness::{ResponseParts, Terms, http_date, system_time};
+use super::freshness::{ResponseParts, Terms};
+use super::precondition::{self, Precondition, Validators, unix_seconds};
 use super::purge::Mark;
 use super::request::Lookup;
+use super::vary::Selecting;
+use super::weight;
 
+mod coded;
 mod head;
 
+use coded::Coded;
 use head::Head;
 
 /// What an entry costs beside its bytes: allocations, the cache's own bookkeeping. Measured
 /// generously: memory is a promise.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 960;
+
+/// How long an answer is kept beyond any other use, where the origin can be asked whether it is still
+/// right.
+const KEPT_TO_VALIDATE: Duration = Duration::from_secs(3600);
 
 /// A whole answer.
 #[derive(Debug)]
@@ -31,8 +41,15 @@ pub struct Entry {
     stored: Mono,
     mark: Mark,
     terms: Terms,
+    selecting: Selecting,
     etag: Option<HeaderValue>,
+    last_modified: Option<HeaderValue>,
+    /// Text that is given in codings too.
+    coded: Option<Box<Coded>>,
     last_modified_unix: Option<u64>,
+    date_unix: Option<u64>,
+    /// The moment, in nanoseconds, from which on it is stale whatever its terms say.
+    expired: AtomicU64,
 }
 
 /// Of what use an entry is now.
@@ -48,30 +65,25 @@ pub enum State {
     Dead,
 }
 
-/// The outcome of a request's preconditions (RFC 9110 §13.2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precondition {
-    /// The whole answer.
-    Full,
-    /// 304: the client has it.
-    NotModified,
-}
-
 impl Entry {
     /// Keeps a whole answer whose head came at `now` and was judged storable on these terms. Fields
     /// for one connection (RFC 9111 §3.1), Set-Cookie, Age and those that are malformed are left
-    /// out, Date is added where it is missing (RFC 9110 §6.6.1), and Content-Length is the body's.
+    /// out, and so are those that the origin withholds from others (RFC 9111 §5.2.2.4, §5.2.2.7); Date is added
+    /// where it is missing (RFC 9110 §6.6.1), and Content-Length is the body's.
     pub fn new(response: &ResponseParts<'_>, body: Bytes, terms: Terms, now: Now) -> Self {
         let kept = head::kept(response, now);
         let Head { full, not_modified, fields } = head::write(response.status, &kept, body.len());
         let value_of = |name: HeaderName| fields.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
-        let last_modified_unix = value_of(http::header::LAST_MODIFIED)
-            .and_then(|value| http_date(value.as_bytes()))
-            .and_then(|time| Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()));
+        let last_modified = value_of(http::header::LAST_MODIFIED);
+        let date = value_of(http::header::DATE);
+        let unix = |value: &Option<HeaderValue>| unix_seconds(value.as_ref()?.as_bytes());
         Self {
             status: response.status,
             etag: value_of(http::header::ETAG),
-            last_modified_unix,
+            last_modified_unix: unix(&last_modified),
+            date_unix: unix(&date),
+            last_modified,
+            coded: None,
             head: full,
             head_not_modified: not_modified,
             fields,
@@ -79,6 +91,8 @@ impl Entry {
             stored: now.mono,
             mark: Mark::default(),
             terms,
+            selecting: Selecting::default(),
+            expired: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -91,6 +105,34 @@ impl Entry {
     /// When it was asked for, and what purges may call it.
     pub fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// For requests that say this; without it, for any.
+    #[must_use]
+    pub fn for_requests(self, selecting: Selecting) -> Self {
+        Self { selecting, ..self }
+    }
+
+    /// What a request must say to be given it.
+    pub fn selecting(&self) -> &Selecting {
+        &self.selecting
+    }
+
+    /// From now on it is stale: given again only once the origin has said that it is right, or where the
+    /// origin fails.
+    pub fn expire(&self, now: Mono) {
+        self.expired.fetch_min(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed) != u64::MAX || self.mark.is_outdated()
+    }
+
+    /// From its arrival on: until its time is over, it was said to be stale, or a purge came.
+    fn fresh_for(&self) -> Duration {
+        let said = Mono::from_nanos(self.expired.load(Ordering::Relaxed));
+        let until = self.mark.stale_since().map_or(said, |purged| purged.min(said));
+        self.terms.fresh_for.min(until.since(self.stored))
     }
 
     /// The status.
@@ -129,9 +171,24 @@ impl Entry {
         self.etag.as_ref()
     }
 
-    /// Seconds since 1970 UTC.
-    pub fn last_modified_unix(&self) -> Option<u64> {
-        self.last_modified_unix
+    /// Last-Modified, where it is a date: for revalidation.
+    pub fn last_modified(&self) -> Option<&HeaderValue> {
+        self.last_modified_unix.and(self.last_modified.as_ref())
+    }
+
+    /// What it can be told from others by.
+    pub fn validators(&self) -> Validators<'_> {
+        Validators {
+            etag: self.etag.as_ref().map(|etag| etag.as_bytes()),
+            last_modified: self.last_modified_unix,
+            date: self.date_unix,
+        }
+    }
+
+    /// Whether the origin can be asked if it is still right: that is a question about a success alone (RFC
+    /// 9110 §13.2.1).
+    pub fn can_be_validated(&self) -> bool {
+        (200..300).contains(&self.status) && (self.etag.is_some() || self.last_modified_unix.is_some())
     }
 
     /// Whether it may answer a request of that kind at all: one that bypasses the cache takes nothing,
@@ -141,6 +198,7 @@ impl Entry {
             Lookup::Bypass(_) => false,
             Lookup::Plain => true,
             Lookup::Personal => self.terms.public,
+            Lookup::Authorized => self.terms.authorized,
         }
     }
 
@@ -156,7 +214,7 @@ impl Entry {
             return State::Fresh;
         }
         let stale_for = resident - fresh_for;
-        if stale_for < stale_while_revalidate {
+        if stale_for < stale_while_revalidate && !self.is_expired() {
             State::StaleWhileRevalidate
         } else if stale_for < self.terms.stale_if_error {
             State::StaleIfError
@@ -170,15 +228,26 @@ impl Entry {
         now.since(self.stored) < self.fresh_for().saturating_add(self.terms.stale_if_error)
     }
 
-    /// How long it was fresh: until its time was over, or a soft purge came.
-    fn fresh_for(&self) -> Duration {
-        let until = self.mark.stale_since().map(|purged| purged.since(self.stored));
-        until.map_or(self.terms.fresh_for, |until| until.min(self.terms.fresh_for))
+    /// Whether one who takes copies that have been stale for no longer than this may have it (RFC 9111
+    /// §5.2.1.2).
+    pub fn may_be_stale_for(&self, max: Duration, now: Mono) -> bool {
+        let stale_for = now.since(self.stored).saturating_sub(self.fresh_for());
+        stale_for <= max && !self.terms.must_revalidate && !self.is_expired()
     }
 
     /// The value of Age (RFC 9111 §5.1), whole seconds.
     pub fn age_seconds(&self, now: Mono) -> u64 {
-        self.terms.initial_age.saturating_add(now.since(self.stored)).as_secs()
+        self.age(now).as_secs()
+    }
+
+    /// RFC 9111 §4.2.3.
+    pub fn age(&self, now: Mono) -> Duration {
+        self.terms.initial_age.saturating_add(now.since(self.stored))
+    }
+
+    /// How long it is still fresh for; zero if it is stale.
+    pub fn fresh_left(&self, now: Mono) -> Duration {
+        self.fresh_for().saturating_sub(now.since(self.stored))
     }
 
     /// Whole seconds it is still fresh for; negative: stale for so long. For Cache-Status.
@@ -191,74 +260,34 @@ impl Entry {
     /// How long it is of any use, from its arrival on.
     pub fn useful_for(&self) -> Duration {
         let stale = self.terms.stale_while_revalidate.max(self.terms.stale_if_error);
-        self.terms.fresh_for.saturating_add(stale)
+        let kept = if self.can_be_validated() { KEPT_TO_VALIDATE } else { Duration::ZERO };
+        self.terms.fresh_for.saturating_add(stale.max(kept))
     }
 
-    /// Bytes it takes, without its key.
+    /// Whether it is of any use still.
+    pub fn is_of_use(&self, now: Mono) -> bool {
+        now.since(self.stored) < self.useful_for()
+    }
+
+    /// Bytes it takes at this moment, without its key.
     pub fn weight(&self) -> u32 {
         // Values share the head's bytes; each field costs a name and two handles.
         let fields = self.fields.len() * size_of::<(HeaderName, HeaderValue)>();
-        let bytes =
-            OVERHEAD + self.head.len() + self.head_not_modified.len() + fields + self.mark.weight() + self.body.len();
+        let head = self.head.len() + self.head_not_modified.len() + fields;
+        let coded = self.coded.as_ref().map_or(0, |coded| coded.weight(head));
+        let more = self.selecting.weight() + self.mark.weight();
+        let bytes = OVERHEAD + head + weight::of(self.body.len()) + coded + more;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
-    /// Weighs a GET's or HEAD's preconditions in the order of RFC 9110 §13.2.2: If-None-Match, and
-    /// If-Modified-Since only without it. If-Match and If-Unmodified-Since are not for a cache to
-    /// decide (RFC 9111 §4.3.2).
+    /// Whether the client has it already. Without the precondition the answer would have to be a success
+    /// (RFC 9110 §13.2.1).
     pub fn precondition(&self, view: &View<'_>) -> Precondition {
-        // §13.2.1: without the precondition, the answer would have to be a success.
         if !(200..300).contains(&self.status) {
             return Precondition::Full;
         }
-        let is_current = if view.fields.iter().any(|f| f.name.eq_ignore_ascii_case("if-none-match")) {
-            view.fields_named("if-none-match").any(|list| self.matches_any(list))
-        } else {
-            self.is_unmodified(view)
-        };
-        if is_current { Precondition::NotModified } else { Precondition::Full }
+        precondition::evaluate(view, &self.validators())
     }
-
-    /// Weak comparison (RFC 9110 §8.8.3.2) with a list of entity tags, or `*`.
-    fn matches_any(&self, list: &str) -> bool {
-        if list == "*" {
-            return true;
-        }
-        let Some(etag) = self.etag.as_ref().map(|etag| opaque(etag.as_bytes())) else { return false };
-        let mut rest = list.as_bytes();
-        while let Some((tag, after)) = next_tag(rest) {
-            if tag == etag {
-                return true;
-            }
-            rest = after;
-        }
-        false
-    }
-
-    /// RFC 9110 §13.1.3: said once, and a date, or not at all.
-    fn is_unmodified(&self, view: &View<'_>) -> bool {
-        let mut values = view.fields_named("if-modified-since");
-        let (Some(since), None, Some(modified)) = (values.next(), values.next(), self.last_modified_unix) else {
-            return false;
-        };
-        let Some(since) = http_date(since.as_bytes()) else { return false };
-        system_time(Now { unix_ms: modified.saturating_mul(1000), ..Now::default() }) <= since
-    }
-}
-
-/// An entity tag without what makes it weak.
-fn opaque(tag: &[u8]) -> &[u8] {
-    tag.strip_prefix(b"W/").unwrap_or(tag)
-}
-
-/// The opaque part of the first tag in a list, quotes and all, and what follows it. A tag may hold
-/// commas, so the list is read by its quotes; none when it is malformed from here on.
-fn next_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = list.iter().position(|b| !matches!(b, b' ' | b'\t' | b','))?;
-    let tag = opaque(list.get(start..)?);
-    let inside = tag.strip_prefix(b"\"")?;
-    let end = inside.iter().position(|b| *b == b'"')? + 2;
-    Some((tag.get(..end)?, tag.get(end..)?))
 }
 
 #[cfg(test)]

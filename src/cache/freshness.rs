@@ -11,8 +11,11 @@ use crate::pipeline::view::Field;
 use crate::policy::{self, Ttl};
 
 use super::request::Lookup;
+use super::vary;
 
-mod cache_control;
+pub(super) mod cache_control;
+mod lifetime;
+mod targeted;
 
 pub use cache_control::CacheControl;
 
@@ -42,6 +45,8 @@ pub enum Store {
 pub struct Terms {
     /// The origin says that anyone may have it: personal lookups too.
     pub public: bool,
+    /// The same for those who send credentials (RFC 9111 §3.5).
+    pub authorized: bool,
     /// From its arrival on; not the whole lifetime, part of which may have been spent elsewhere.
     pub fresh_for: Duration,
     /// The age it came with (RFC 9111 §4.2.3).
@@ -50,8 +55,18 @@ pub struct Terms {
     pub stale_while_revalidate: Duration,
     /// After `fresh_for`: may answer when the origin fails (RFC 5861 §4).
     pub stale_if_error: Duration,
-    /// No stale use at all (RFC 9111 §5.2.2.2, §5.2.2.8).
+    /// No stale use at all (RFC 9111 §4.2.4).
     pub must_revalidate: bool,
+    /// Never changes while it is fresh (RFC 8246): a reload is no reason to ask.
+    pub immutable: bool,
+}
+
+impl Terms {
+    /// Whether the answer is of use only to what the origin says of it anew each time: who came
+    /// after its head has to ask.
+    pub fn is_for_one_use(&self) -> bool {
+        self.fresh_for.is_zero()
+    }
 }
 
 /// Why an answer is not kept.
@@ -59,17 +74,19 @@ pub struct Terms {
 pub enum Unstorable {
     /// The request did not use the cache.
     Bypass,
-    /// A status that is not kept: parts, errors, informal redirects.
+    /// A status that is not kept: parts, or one whose answer says nothing of being kept.
     Status,
+    /// `must-understand`, with a status that this cache does not know.
+    NotUnderstood,
     /// `no-store`.
     NoStore,
-    /// `private`, with field names or without.
+    /// `private`, without field names.
     Private,
-    /// `no-cache`: would need validation before every use.
+    /// `no-cache`, and nothing to validate it by.
     NoCache,
     /// It sets a cookie, and the policy does not strip it.
     SetCookie,
-    /// It varies by more than the key holds.
+    /// It varies by what no two requests share, or by who asks.
     Vary,
     /// A personal answer that the origin does not call public.
     Personal,
@@ -85,46 +102,78 @@ pub enum Unstorable {
 ///
 /// `max_object` is checked against Content-Length; the shell stops a fill that grows beyond it.
 pub fn judge(response: &ResponseParts<'_>, lookup: Lookup, cache: &policy::Cache, exchange: Exchange) -> Store {
-    match storable(response, lookup, cache) {
-        Ok(control) => match terms(response, &control, cache, exchange) {
-            Ok(terms) => Store::Yes(terms),
-            Err(why) => Store::No(why),
-        },
-        Err(why) => Store::No(why),
+    let said = Said::of(response);
+    let verdict =
+        storable(response, &said.control, lookup, cache).and_then(|()| terms(response, &said, lookup, cache, exchange));
+    verdict.map_or_else(Store::No, Store::Yes)
+}
+
+/// The fields of an answer that are for the one who asked alone (RFC 9111 §5.2.2.4, §5.2.2.7), in lower
+/// case.
+pub fn withheld(response: &ResponseParts<'_>) -> Vec<Vec<u8>> {
+    Said::of(response).control.withheld
+}
+
+/// What an answer says of its keeping, by the fields that count here.
+struct Said {
+    control: CacheControl,
+    /// A targeted field took the place of Cache-Control and Expires (RFC 9213 §2.2).
+    targeted: bool,
+}
+
+impl Said {
+    fn of(response: &ResponseParts<'_>) -> Self {
+        match targeted::of(response) {
+            Some(control) => Self { control, targeted: true },
+            None => Self { control: CacheControl::of(response), targeted: false },
+        }
     }
 }
 
 /// RFC 9111 §3, but for freshness.
-fn storable(response: &ResponseParts<'_>, lookup: Lookup, cache: &policy::Cache) -> Result<CacheControl, Unstorable> {
+fn storable(
+    response: &ResponseParts<'_>,
+    control: &CacheControl,
+    lookup: Lookup,
+    cache: &policy::Cache,
+) -> Result<(), Unstorable> {
     if let Lookup::Bypass(_) = lookup {
         return Err(Unstorable::Bypass);
     }
-    // Those that RFC 9110 §15.1 lets a cache keep by default, without 206, 405, 414 and 501.
-    if !matches!(response.status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 410) {
+    // Parts are not kept (§3.3 lets a cache choose), and a 304 is no answer of its own.
+    if !(200..600).contains(&response.status) || matches!(response.status, 206 | 304 | 407) {
         return Err(Unstorable::Status);
     }
-    let control = CacheControl::of(response);
-    if control.no_store {
+    if control.must_understand && !is_understood(response.status) {
+        return Err(Unstorable::NotUnderstood);
+    }
+    // §5.2.2.3: who understands ignores the no-store that is there for those who don't.
+    if control.no_store && !control.must_understand {
         return Err(Unstorable::NoStore);
     }
     if control.private {
         return Err(Unstorable::Private);
     }
-    if control.no_cache {
-        return Err(Unstorable::NoCache);
-    }
-    if !cache.strip_set_cookie && response.values("set-cookie").next().is_some() {
+    let sets_cookie = response.values("set-cookie").next().is_some();
+    if sets_cookie && !cache.strip_set_cookie && !control.withheld.iter().any(|name| name == b"set-cookie") {
         return Err(Unstorable::SetCookie);
     }
-    if !vary_is_covered(response, lookup) {
+    let by_visitor = varies_by_visitor(response);
+    if vary::names(response).is_none() || (by_visitor && lookup != Lookup::Plain) {
         return Err(Unstorable::Vary);
     }
-    if lookup == Lookup::Personal && !control.is_shared() {
+    let allowed = match lookup {
+        Lookup::Plain => true,
+        Lookup::Personal => control.is_shared(),
+        Lookup::Authorized => control.allows_authorized(),
+        Lookup::Bypass(_) => false,
+    };
+    if !allowed {
         return Err(Unstorable::Personal);
     }
     match response.text("content-length").map(str::parse::<u64>) {
-        Some(Ok(length)) if length <= cache.max_object as u64 => Ok(control),
-        None => Ok(control),
+        Some(Ok(length)) if length <= cache.max_object as u64 => Ok(()),
+        None => Ok(()),
         Some(_) => Err(Unstorable::TooLarge),
     }
 }
@@ -132,89 +181,99 @@ fn storable(response: &ResponseParts<'_>, lookup: Lookup, cache: &policy::Cache)
 /// RFC 9111 §4.2 and RFC 5861.
 fn terms(
     response: &ResponseParts<'_>,
-    control: &CacheControl,
+    said: &Said,
+    lookup: Lookup,
     cache: &policy::Cache,
     exchange: Exchange,
 ) -> Result<Terms, Unstorable> {
-    let initial_age = initial_age(response, exchange);
-    let lifetime = origin_lifetime(response, control, exchange.response);
+    let control = &said.control;
+    let initial_age = lifetime::initial_age(response, exchange);
+    let lifetime = lifetime::by_origin(response, control, said.targeted, exchange.response);
+    // §3: an answer that says nothing is kept by its status alone.
+    let may_be_guessed = (is_heuristically_cacheable(response.status) || control.public)
+        && (lookup != Lookup::Authorized || control.is_shared());
     let fresh_for = match (cache.ttl, lifetime) {
+        _ if control.no_cache && (may_be_guessed || lifetime.is_some()) => Duration::ZERO,
+        (Ttl::Fixed(ttl), Some(_)) if cache.override_origin && is_heuristically_cacheable(response.status) => ttl,
+        (_, Some(lifetime)) => lifetime.saturating_sub(initial_age),
+        (_, None) if !may_be_guessed => return Err(Unstorable::Status),
         // The policy's ttl counts from arrival: the age it came with is the origin's matter.
         (Ttl::Fixed(ttl), None) => ttl,
-        (Ttl::Fixed(ttl), Some(_)) if cache.override_origin => ttl,
-        (_, Some(lifetime)) => lifetime.saturating_sub(initial_age),
+        (Ttl::Heuristic, None) => {
+            lifetime::heuristic(response, exchange.response).ok_or(Unstorable::NoFreshness)?.saturating_sub(initial_age)
+        }
         (Ttl::Origin, None) => return Err(Unstorable::NoFreshness),
     };
+    let (stale_while_revalidate, stale_if_error) = stale_windows(response.status, control, cache, fresh_for, lifetime);
+    let by_visitor = varies_by_visitor(response);
+    let terms = Terms {
+        // What differs by cookie is the same for those who send none, and for nobody else.
+        public: control.is_shared() && !by_visitor,
+        authorized: control.allows_authorized() && !by_visitor,
+        fresh_for,
+        initial_age,
+        stale_while_revalidate,
+        stale_if_error,
+        must_revalidate: control.forbids_stale(),
+        immutable: control.immutable,
+    };
+    let of_use = (fresh_for, stale_while_revalidate, stale_if_error) != Default::default();
+    match of_use || has_validator(response) {
+        true => Ok(terms),
+        false if control.no_cache => Err(Unstorable::NoCache),
+        false => Err(Unstorable::Stale),
+    }
+}
+
+fn stale_windows(
+    status: u16,
+    control: &CacheControl,
+    cache: &policy::Cache,
+    fresh_for: Duration,
+    lifetime: Option<Duration>,
+) -> (Duration, Duration) {
+    // An error is worth keeping only while the origin says so.
+    if control.forbids_stale() || status >= 500 {
+        return Default::default();
+    }
+    // §5.2.2.10: s-maxage forbids what the origin does not allow itself; `override` is the operator's word
+    // against it.
+    let by_policy = control.s_maxage.is_none() || cache.override_origin;
     // An origin that says "stale at once" means it: the policy's window for revalidation is for what
     // had a lifetime, even if it was spent on the way (an overloaded origin is a slow one). When the
     // origin fails, though, an old page is better than none.
     let never_fresh = fresh_for.is_zero() && lifetime == Some(Duration::ZERO);
-    let policy_swr = if never_fresh { Duration::ZERO } else { cache.stale_while_revalidate };
-    let unless_forbidden = |window| if control.must_revalidate { Duration::ZERO } else { window };
-    let terms = Terms {
-        // What differs by cookie is the same for those who send none, and for nobody else.
-        public: control.is_shared() && !varies_by(response, "cookie"),
-        fresh_for,
-        initial_age,
-        stale_while_revalidate: unless_forbidden(control.stale_while_revalidate.unwrap_or(policy_swr)),
-        stale_if_error: unless_forbidden(control.stale_if_error.unwrap_or(cache.stale_if_error)),
-        must_revalidate: control.must_revalidate,
-    };
-    if (terms.fresh_for, terms.stale_while_revalidate, terms.stale_if_error) == Default::default() {
-        return Err(Unstorable::Stale);
-    }
-    Ok(terms)
+    let swr = if by_policy && !never_fresh { cache.stale_while_revalidate } else { Duration::ZERO };
+    let sie = if by_policy { cache.stale_if_error } else { Duration::ZERO };
+    (control.stale_while_revalidate.unwrap_or(swr), control.stale_if_error.unwrap_or(sie))
 }
 
-/// RFC 9111 §4.2.1: s-maxage over max-age over Expires − Date. What is invalid or said twice is
-/// said to be stale, never left out.
-fn origin_lifetime(response: &ResponseParts<'_>, control: &CacheControl, now: Now) -> Option<Duration> {
-    if let Some(lifetime) = control.s_maxage.or(control.max_age) {
-        return Some(lifetime);
-    }
-    let mut all = response.values("expires");
-    let expires = all.next()?;
-    if all.next().is_some() {
-        return Some(Duration::ZERO);
-    }
-    // §5.3: an invalid date, "0" above all, means already expired.
-    let Some(expires) = http_date(expires) else { return Some(Duration::ZERO) };
-    let date = date_of(response).unwrap_or_else(|| system_time(now));
-    Some(expires.duration_since(date).unwrap_or_default())
+/// What RFC 9110 §15.1 lets a cache keep without being told to, but for parts.
+fn is_heuristically_cacheable(status: u16) -> bool {
+    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// RFC 9111 §4.2.3, `corrected_initial_age`.
-fn initial_age(response: &ResponseParts<'_>, exchange: Exchange) -> Duration {
-    let apparent = date_of(response)
-        .and_then(|date| system_time(exchange.response).duration_since(date).ok())
-        // Date has whole seconds: less than one of difference is none.
-        .map_or(Duration::ZERO, |age| Duration::from_secs(age.as_secs()));
-    // §5.1: of a list the first counts, what is no number is ignored.
-    let first = response.text("age").and_then(|value| value.split(',').next());
-    let age = first.and_then(|age| cache_control::delta_seconds(age.trim())).unwrap_or_default();
-    // From the request on: whichever cache it came from, it may have been as old by then.
-    let delay = exchange.response.mono.since(exchange.request.mono);
-    apparent.max(age.saturating_add(delay))
+/// The statuses whose meaning for a cache is known here: those that RFC 9110 §15 and the registry define.
+fn is_understood(status: u16) -> bool {
+    matches!(status, 200..=208 | 226 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421..=426 | 428 | 429 | 431 | 451
+        | 500..=508 | 511)
 }
 
-/// Accept-Encoding is in the key; Cookie is not sent by a plain lookup (RFC 9111 §4.1).
-fn vary_is_covered(response: &ResponseParts<'_>, lookup: Lookup) -> bool {
-    response.values("vary").all(|value| {
-        value.split(|b| *b == b',').map(<[u8]>::trim_ascii).all(|name| {
-            name.is_empty()
-                || name.eq_ignore_ascii_case(b"accept-encoding")
-                || (lookup == Lookup::Plain && name.eq_ignore_ascii_case(b"cookie"))
-        })
-    })
+/// Something by which the origin can be asked whether it is still right (RFC 9110 §13.1: only a success is
+/// asked about so).
+fn has_validator(response: &ResponseParts<'_>) -> bool {
+    (200..300).contains(&response.status)
+        && (response.values("etag").next().is_some()
+            || response.values("last-modified").next().and_then(http_date).is_some())
 }
 
-fn varies_by(response: &ResponseParts<'_>, field: &str) -> bool {
+/// The answer differs by what makes a request somebody's.
+fn varies_by_visitor(response: &ResponseParts<'_>) -> bool {
     let mut names = response.values("vary").flat_map(|value| value.split(|b| *b == b','));
-    names.any(|name| name.trim_ascii().eq_ignore_ascii_case(field.as_bytes()))
-}
-
-fn date_of(response: &ResponseParts<'_>) -> Option<SystemTime> {
-    response.values("date").next().and_then(http_date)
+    names.any(|name| {
+        let name = name.trim_ascii();
+        name.eq_ignore_ascii_case(b"cookie") || name.eq_ignore_ascii_case(b"authorization")
+    })
 }
 
 pub(super) fn http_date(value: &[u8]) -> Option<SystemTime> {

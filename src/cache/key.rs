@@ -2,13 +2,14 @@
 //!
 //! Two requests share a key only if the origin could not tell them apart, but for what the policy
 //! says makes no difference: the path is the one that was sent (two spellings of it may be two
-//! pages), the query keeps its order, and of Accept-Encoding its meaning is kept. Every part is
-//! preceded by its length, so that no part can pose as another.
+//! pages), and the query keeps its order. Every part is preceded by its length, so that no part can pose as
+//! another. Answers that differ by other fields of the request ([`super::vary`]) share a key.
 
 use crate::pipeline::query;
-use crate::pipeline::view::{Scheme, View};
+use crate::pipeline::view::{Field, Scheme, View};
 use crate::policy;
 
+use super::encoded::Coding;
 use super::pattern;
 
 /// What a request accepts of the codings that are told apart here (RFC 9110 §12.5.3): every other
@@ -17,14 +18,21 @@ use super::pattern;
 pub struct Encodings(u8);
 
 impl Encodings {
-    /// Only the answer as it is.
-    pub const IDENTITY: Self = Self(Self::IDENTITY_BIT);
-
     const GZIP_BIT: u8 = 1;
     const BR_BIT: u8 = 2;
     const ZSTD_BIT: u8 = 4;
     const IDENTITY_BIT: u8 = 8;
     const CODINGS: u8 = Self::GZIP_BIT | Self::BR_BIT | Self::ZSTD_BIT;
+
+    /// Whether a coding is among them.
+    pub const fn accepts(self, coding: Coding) -> bool {
+        let bit = match coding {
+            Coding::Gzip => Self::GZIP_BIT,
+            Coding::Br => Self::BR_BIT,
+            Coding::Zstd => Self::ZSTD_BIT,
+        };
+        self.0 & bit != 0
+    }
 
     /// Whether gzip is among them.
     pub const fn accepts_gzip(self) -> bool {
@@ -34,9 +42,11 @@ impl Encodings {
     /// What a request's Accept-Encoding fields say together. Without one, `identity`: all would be
     /// acceptable (§12.5.3), but few who don't ask can decode. A member with a malformed weight
     /// is ignored; the last of several for one coding counts.
-    pub fn of(view: &View<'_>) -> Self {
+    pub fn of(fields: &[Field<'_>]) -> Self {
         let (mut accepted, mut named, mut star) = (Self::IDENTITY_BIT, 0, None);
-        for member in view.fields_named("accept-encoding").flat_map(|line| line.split(',')) {
+        let lines = fields.iter().filter(|f| f.name.eq_ignore_ascii_case("accept-encoding"));
+        let lines = lines.filter_map(|f| std::str::from_utf8(f.value).ok());
+        for member in lines.flat_map(|line| line.split(',')) {
             let (coding, parameters) = member.split_once(';').unwrap_or((member, ""));
             let Some(wanted) = weight_is_positive(parameters) else { continue };
             let bits = match coding.trim() {
@@ -85,20 +95,49 @@ impl Encodings {
 /// Writes the key of a request over what `key` holds. Allocates only if `key` must grow.
 ///
 /// GET and HEAD share a key: a HEAD is answered from what a GET left. The cache's name is part of
-/// it: what one cache's rules let in is not for another's.
-pub fn write(key: &mut Vec<u8>, view: &View<'_>, cache: &policy::Cache, encodings: Encodings) {
+/// it: what one cache's rules let in is not for another's. Which of several answers under a key is for a
+/// request, [`super::vary`] says.
+pub fn write(key: &mut Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
     key.clear();
     key.push(match view.scheme {
         Scheme::Http => 0,
         Scheme::Https => 1,
     });
-    key.push(encodings.0);
     part(key, |key| key.extend_from_slice(cache.name.as_bytes()));
-    part(key, |key| host(key, view));
-    part(key, |key| key.extend_from_slice(view.raw_path.as_bytes()));
+    part(key, |key| {
+        for name in &cache.vary_cookies {
+            // No cookie is not the same as an empty one.
+            if let Some(value) = cookie(view, name) {
+                key.push(1);
+                part(key, |key| key.extend_from_slice(value));
+            } else {
+                key.push(0);
+            }
+        }
+    });
+    write_url(key, host(view), view.raw_path, kept_parameters(view.query, &cache.ignore_query));
+}
+
+/// The end of a key, from the host on: what all keys of a URL have in common, whatever their scheme, their
+/// cache and its rules.
+pub fn url(key: &[u8]) -> &[u8] {
+    let after_part = |key: &[u8]| -> Option<usize> {
+        let length = u32::from_be_bytes(key.get(..4)?.try_into().ok()?);
+        usize::try_from(length).ok()?.checked_add(4)
+    };
+    let rest = key.get(1..).unwrap_or_default();
+    let rest = after_part(rest).and_then(|at| rest.get(at..)).unwrap_or_default();
+    after_part(rest).and_then(|at| rest.get(at..)).unwrap_or_default()
+}
+
+/// Writes what [`url`] finds in the keys of this URL.
+pub fn write_url<'q>(key: &mut Vec<u8>, host: &str, path: &str, parameters: impl Iterator<Item = &'q str>) {
+    part(key, |key| key.extend(host.bytes().map(|b| b.to_ascii_lowercase())));
+    part(key, |key| key.extend_from_slice(path.as_bytes()));
     // Last, so that it needs no length: but no query is not the same as an empty one.
-    if let Some(query) = view.query {
-        filter_query(key, query, &cache.ignore_query);
+    for (i, pair) in parameters.enumerate() {
+        key.push(if i == 0 { b'?' } else { b'&' });
+        key.extend_from_slice(pair.as_bytes());
     }
 }
 
@@ -114,27 +153,30 @@ fn part(key: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-fn host(key: &mut Vec<u8>, view: &View<'_>) {
-    let default_port = match view.scheme {
-        Scheme::Http => ":80",
-        Scheme::Https => ":443",
-    };
-    let host = view.host.strip_suffix(default_port).unwrap_or(view.host);
-    key.extend(host.bytes().map(|b| b.to_ascii_lowercase()));
+/// The host without its scheme's own port.
+pub fn host<'a>(view: &View<'a>) -> &'a str {
+    bare_host(view.host, view.scheme)
 }
 
-fn filter_query(key: &mut Vec<u8>, query: &str, ignored: &[String]) {
-    for (i, pair) in kept_pairs(query, ignored).enumerate() {
-        key.push(if i == 0 { b'?' } else { b'&' });
-        key.extend_from_slice(pair.as_bytes());
-    }
+/// The same, of a host and its scheme.
+pub fn bare_host(host: &str, scheme: Scheme) -> &str {
+    host.strip_suffix(scheme.default_port()).unwrap_or(host)
 }
 
-/// The pairs of a query that make a difference, in their order.
-pub fn kept_pairs<'q>(query: &'q str, ignored: &[String]) -> impl Iterator<Item = &'q str> {
-    query.split('&').filter(move |pair| {
+/// The parameters of a query that make a difference, as they came.
+pub fn kept_parameters<'q>(query: Option<&'q str>, ignored: &[String]) -> impl Iterator<Item = &'q str> {
+    query.into_iter().flat_map(|query| query.split('&')).filter(move |pair| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
         !query::is_ours(name) && !ignored.iter().any(|pattern| pattern::matches(pattern, name.as_bytes()))
+    })
+}
+
+/// The value of the first cookie of that name.
+pub fn cookie<'a>(view: &View<'a>, name: &str) -> Option<&'a [u8]> {
+    let lines = view.fields.iter().filter(|f| f.name.eq_ignore_ascii_case("cookie")).map(|f| f.value);
+    lines.flat_map(|line| line.split(|b| *b == b';')).find_map(|pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?;
+        Some(value.trim_ascii())
     })
 }
 
@@ -166,7 +208,7 @@ mod tests {
 
     fn key(view: &View<'_>) -> Vec<u8> {
         let mut key = vec![1, 2, 3];
-        write(&mut key, view, &cache(), Encodings::of(view));
+        write(&mut key, view, &cache());
         key
     }
 
@@ -176,7 +218,7 @@ mod tests {
 
     fn accepts(value: &str) -> &'static str {
         let fields = [Field { name: "Accept-Encoding", value: value.as_bytes() }];
-        Encodings::of(&view(&fields)).field()
+        Encodings::of(&fields).field()
     }
 
     #[test]
@@ -212,9 +254,25 @@ mod tests {
     #[test]
     fn two_caches_share_nothing() {
         let (view, mut one, mut other) = (view(&[]), Vec::new(), Vec::new());
-        write(&mut one, &view, &cache(), Encodings::IDENTITY);
-        write(&mut other, &view, &policy::Cache { name: "other".into(), ..cache() }, Encodings::IDENTITY);
+        write(&mut one, &view, &cache());
+        write(&mut other, &view, &policy::Cache { name: "other".into(), ..cache() });
         assert_ne!(one, other);
+        assert_eq!(url(&one), url(&other), "but they hold the same URL");
+    }
+
+    #[test]
+    fn the_cookies_that_choose_a_variant_are_in_the_key_and_no_others() {
+        let cache = policy::Cache { vary_cookies: vec!["currency".into(), "lang".into()], ..cache() };
+        let key = |cookies: &str| {
+            let fields = [Field { name: "cookie", value: cookies.as_bytes() }];
+            let mut key = Vec::new();
+            write(&mut key, &view(&fields), &cache);
+            key
+        };
+        assert_eq!(key("currency=EUR; a=1"), key("b=2; currency=EUR; currency=USD"));
+        let keys = ["", "currency=EUR", "currency=USD", "currency=", "lang=EUR", "currency=EUR; lang=de"].map(key);
+        assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), keys.len());
+        assert!(keys.iter().all(|key| url(key) == url(&keys[0])));
     }
 
     #[test]
@@ -239,7 +297,7 @@ mod tests {
         ] {
             assert_eq!(accepts(value), field, "{value:?}");
         }
-        assert_eq!(Encodings::of(&view(&[])), Encodings::IDENTITY, "no field at all");
+        assert_eq!(Encodings::of(&[]).field(), "identity", "no field at all");
     }
 
     proptest! {

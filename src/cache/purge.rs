@@ -68,6 +68,8 @@ pub enum Verdict {
     Standing,
     /// Stale since then: of use where stale copies are.
     Stale(Mono),
+    /// Stale since then, by a write: to be validated before it is given again, but where the origin fails.
+    Outdated(Mono),
     /// Of no more use.
     Gone,
 }
@@ -195,9 +197,13 @@ impl Purges {
         }
         for name in names {
             table.find(*name).into_iter().for_each(|row| found.add(row));
+            if !name::is_tag(*name) {
+                table.find(name::written(*name)).into_iter().for_each(|row| found.written(row));
+            }
         }
         match found.verdict(stamp) {
             Some(Kind::Hard) => Verdict::Gone,
+            Some(Kind::Written) => Verdict::Outdated(self.mono(Stamp(found.written))),
             Some(Kind::Soft) => Verdict::Stale(self.mono(Stamp(found.soft))),
             None => Verdict::Standing,
         }
@@ -266,6 +272,7 @@ pub fn group_name(host: &str, group: &[u8]) -> u64 {
 struct Found {
     hard: u64,
     soft: u64,
+    written: u64,
 }
 
 impl Found {
@@ -274,9 +281,15 @@ impl Found {
         self.soft = self.soft.max(epochs.soft());
     }
 
+    fn written(&mut self, epochs: &Epochs) {
+        self.written = self.written.max(epochs.soft());
+    }
+
     fn verdict(&self, stamp: Stamp) -> Option<Kind> {
         if self.hard > 0 && self.hard >= stamp.0 {
             Some(Kind::Hard)
+        } else if self.written > 0 && self.written >= stamp.0 {
+            Some(Kind::Written)
         } else if self.soft > 0 && self.soft >= stamp.0 {
             Some(Kind::Soft)
         } else {
@@ -289,6 +302,7 @@ impl Found {
 #[derive(PartialEq, Eq)]
 enum Kind {
     Hard,
+    Written,
     Soft,
 }
 

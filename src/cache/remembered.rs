@@ -31,7 +31,7 @@ const MEMORY: u64 = 16 << 20;
 const OVERHEAD: usize = 256;
 
 /// As [`slot`] makes it.
-type Slot = Box<[u8]>;
+pub type Slot = Box<[u8]>;
 
 /// What is known of a key.
 #[derive(Clone, Debug)]
@@ -127,10 +127,19 @@ impl Remembered {
     }
 
     /// The same of a key, which is left as it was.
-    pub fn of(&self, key: &mut Vec<u8>, lookup: Lookup, now: Mono, still: impl FnOnce(Stamp) -> bool) -> Option<Known> {
+    pub fn of(
+        &self,
+        key: &mut Vec<u8>,
+        lookup: Lookup,
+        said: &[u8],
+        now: Mono,
+        still: impl FnOnce(Stamp) -> bool,
+    ) -> Option<Known> {
+        let len = key.len();
         key.push(mark(lookup));
+        key.extend_from_slice(said);
         let known = self.get(key, now, still);
-        key.pop();
+        key.truncate(len);
         known
     }
 
@@ -148,16 +157,22 @@ impl Remembered {
     }
 }
 
-/// The place of a key among fills and what is remembered. A visitor whose cookies may matter must
-/// not follow a request that went without: the answer would be somebody else's page, or nobody's.
-pub fn slot(key: &[u8], lookup: Option<Lookup>) -> Slot {
+/// The place of a key among fills and what is remembered. A visitor whose cookies or credentials may
+/// matter must not follow a request that went without: the answer would be somebody else's page, or nobody's.
+/// Nor must one who is known to get another variant, by what they `said`.
+pub fn slot(key: &[u8], lookup: Option<Lookup>, said: &[u8]) -> Slot {
     let mut slot = key.to_vec();
     slot.push(lookup.map_or(0, mark));
+    slot.extend_from_slice(said);
     slot.into()
 }
 
 fn mark(lookup: Lookup) -> u8 {
-    u8::from(lookup == Lookup::Personal)
+    match lookup {
+        Lookup::Plain | Lookup::Bypass(_) => 0,
+        Lookup::Personal => 1,
+        Lookup::Authorized => 2,
+    }
 }
 
 struct AsLongAsItHolds;
@@ -226,9 +241,9 @@ mod tests {
     #[test]
     fn what_is_learned_of_a_visitors_page_is_not_said_of_everybodys() {
         let (remembered, mut key) = (Remembered::default(), b"k".to_vec());
-        remembered.learn(&slot(&key, Some(Lookup::Personal)), Known::Unshared, Stamp::ZERO, SECOND, ms(0));
-        assert!(remembered.of(&mut key, Lookup::Personal, ms(0), |_| true).is_some());
-        assert!(remembered.of(&mut key, Lookup::Plain, ms(0), |_| true).is_none());
+        remembered.learn(&slot(&key, Some(Lookup::Personal), &[]), Known::Unshared, Stamp::ZERO, SECOND, ms(0));
+        assert!(remembered.of(&mut key, Lookup::Personal, &[], ms(0), |_| true).is_some());
+        assert!(remembered.of(&mut key, Lookup::Plain, &[], ms(0), |_| true).is_none());
         assert_eq!(key, b"k");
     }
 

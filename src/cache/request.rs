@@ -46,6 +46,21 @@ const IGNORED_COOKIES: [&str; 36] = [
     "OptanonAlertBoxClosed",
 ];
 
+/// Fields that bear credentials, beside cookies.
+const CREDENTIALS: [&str; 11] = [
+    "authorization",
+    "x-authorization",
+    "x-auth-token",
+    "x-auth-key",
+    "x-access-token",
+    "x-api-key",
+    "x-api-token",
+    "x-session-id",
+    "x-session-token",
+    "x-user-token",
+    "api-key",
+];
+
 /// How a request uses the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
@@ -57,6 +72,8 @@ pub enum Lookup {
     /// Someone asks: reads only entries that the origin calls public, and its own answer, asked for
     /// with its cookies, may be kept only if the origin says so.
     Personal,
+    /// Someone shows credentials: the same, by RFC 9111 §3.5.
+    Authorized,
 }
 
 /// Why a request does not use the cache.
@@ -66,38 +83,56 @@ pub enum Bypass {
     Method,
     /// A body may change the answer, and is in no key.
     Body,
-    /// RFC 9111 §3.5.
-    Authorization,
-    /// Parts are not kept.
-    Range,
     /// A change of protocol.
     Upgrade,
 }
 
-/// Says how a request uses its route's cache.
-pub fn lookup(view: &View<'_>, cache: &policy::Cache) -> Lookup {
+/// What a request asks of the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub lookup: Lookup,
+    /// It asks for parts (RFC 9110 §14.2: of a GET).
+    pub range: bool,
+    /// It may have wishes: see [`super::directives::Directives`].
+    pub wishes: bool,
+}
+
+/// Reads what a request asks of its route's cache.
+pub fn read(view: &View<'_>, cache: &policy::Cache) -> Asked {
+    let mut asked = Asked { lookup: Lookup::Plain, range: false, wishes: false };
     if !view.is_read() {
-        return Lookup::Bypass(Bypass::Method);
+        return Asked { lookup: Lookup::Bypass(Bypass::Method), ..asked };
     }
     if view.body != BodyKind::None {
-        return Lookup::Bypass(Bypass::Body);
+        return Asked { lookup: Lookup::Bypass(Bypass::Body), ..asked };
     }
-    let mut lookup = Lookup::Plain;
     for field in view.fields {
-        if field.name.eq_ignore_ascii_case("authorization") {
-            return Lookup::Bypass(Bypass::Authorization);
+        let is = |name| field.name.eq_ignore_ascii_case(name);
+        if is("upgrade") {
+            return Asked { lookup: Lookup::Bypass(Bypass::Upgrade), ..asked };
         }
-        if field.name.eq_ignore_ascii_case("range") {
-            return Lookup::Bypass(Bypass::Range);
-        }
-        if field.name.eq_ignore_ascii_case("upgrade") {
-            return Lookup::Bypass(Bypass::Upgrade);
-        }
-        if field.name.eq_ignore_ascii_case("cookie") && is_personal(field.value, cache) {
-            lookup = Lookup::Personal;
+        asked.range |= is("range");
+        asked.wishes |= is("cache-control") || is("pragma");
+        if is_credential(field.name) {
+            asked.lookup = Lookup::Authorized;
+        } else if asked.lookup == Lookup::Plain && is("cookie") && is_personal(field.value, cache) {
+            asked.lookup = Lookup::Personal;
         }
     }
-    lookup
+    asked.range &= view.method == "GET";
+    asked
+}
+
+/// Whether a field of this name shows who asks: Authorization, and what some sites have in its place.
+pub fn is_credential(name: &str) -> bool {
+    // Most fields begin otherwise.
+    matches!(name.as_bytes().first(), Some(b'a' | b'A' | b'x' | b'X'))
+        && CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
+}
+
+/// See [`Asked::lookup`].
+pub fn lookup(view: &View<'_>, cache: &policy::Cache) -> Lookup {
+    read(view, cache).lookup
 }
 
 /// Read as bytes: a cookie without `=`, or one that is not UTF-8, is somebody's all the same.
@@ -105,7 +140,8 @@ fn is_personal(cookies: &[u8], cache: &policy::Cache) -> bool {
     cookies.split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).any(|pair| {
         let name = pair.split(|b| *b == b'=').next().unwrap_or(pair).trim_ascii();
         let known = IGNORED_COOKIES.iter().any(|pattern| pattern::matches(pattern, name));
-        !known && !cache.ignore_cookies.iter().any(|pattern| pattern::matches(pattern, name))
+        let chooses = cache.vary_cookies.iter().any(|chosen| chosen.as_bytes() == name);
+        !known && !chooses && !cache.ignore_cookies.iter().any(|pattern| pattern::matches(pattern, name))
     })
 }
 
@@ -126,8 +162,11 @@ pub(super) mod tests {
             stale_while_revalidate: Duration::from_secs(30),
             stale_if_error: Duration::from_secs(86_400),
             ignore_cookies: vec!["theme".into(), "ab_*".into()],
+            vary_cookies: Vec::new(),
+            request_directives: policy::RequestDirectives::Normal,
             strip_set_cookie: false,
             ignore_query: vec!["utm_*".into(), "fbclid".into()],
+            compress: true,
             negative_ttl: Duration::from_secs(1),
             max_object: 1000,
             read_your_writes: false,
@@ -167,10 +206,30 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn authorization_range_and_upgrade_bypass_it() {
-        assert_eq!(with("AUTHORIZATION", b"Basic x"), Lookup::Bypass(Bypass::Authorization), "RFC 9111 3.5");
-        assert_eq!(with("Range", b"bytes=0-1"), Lookup::Bypass(Bypass::Range));
+    fn an_upgrade_bypasses_it_and_credentials_are_somebodys_by_rfc_9111_3_5() {
+        for name in ["AUTHORIZATION", "X-Api-Key", "api-key"] {
+            assert_eq!(with(name, b"Basic x"), Lookup::Authorized);
+        }
+        assert_eq!(with("Accept", b"*/*"), Lookup::Plain);
+        let both = [Field { name: "Authorization", value: b"x" }, Field { name: "Cookie", value: b"session=1" }];
+        assert_eq!(lookup(&view(&both), &cache()), Lookup::Authorized);
         assert_eq!(with("Upgrade", b"websocket"), Lookup::Bypass(Bypass::Upgrade));
+    }
+
+    #[test]
+    fn parts_are_asked_for_by_get_alone_and_wishes_are_noticed() {
+        let read = |method, name| read(&View { method, ..view(&[Field { name, value: b"bytes=0-1" }]) }, &cache());
+        assert!(read("GET", "RANGE").range && !read("HEAD", "Range").range);
+        assert!(read("GET", "Pragma").wishes && read("GET", "cache-control").wishes && !read("GET", "Accept").wishes);
+    }
+
+    #[test]
+    fn a_cookie_that_chooses_a_variant_makes_nobody_personal() {
+        let cache = policy::Cache { vary_cookies: vec!["currency".into()], ..cache() };
+        let asked = |cookies: &[u8]| lookup(&view(&[Field { name: "Cookie", value: cookies }]), &cache);
+        assert_eq!(asked(b"currency=EUR; _ga=1"), Lookup::Plain);
+        assert_eq!(asked(b"currency=EUR; session=1"), Lookup::Personal);
+        assert_eq!(asked(b"currency2=EUR"), Lookup::Personal);
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub enum CacheStatus {
     /// Went to the origin, or followed one who did.
     Forward {
         why: Forward,
+        /// What the origin said, where that is not what is given (§2.3).
+        status: Option<u16>,
         /// The answer was kept (§2.5).
         stored: bool,
         /// It was another's request (§2.6).
@@ -29,12 +31,14 @@ pub enum Forward {
     Method,
     /// Nothing is held under this key.
     UriMiss,
+    /// Something is held, but for requests that say something else (RFC 9111 §4.1).
+    VaryMiss,
     /// Something is held, but not for this request.
     Miss,
+    /// What is held would do, but the request wishes for more.
+    Request,
     /// What is held is stale.
     Stale,
-    /// What is held would do, but not for what this request carries.
-    Request,
 }
 
 impl Forward {
@@ -43,9 +47,10 @@ impl Forward {
             Self::Bypass => "bypass",
             Self::Method => "method",
             Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
             Self::Miss => "miss",
-            Self::Stale => "stale",
             Self::Request => "request",
+            Self::Stale => "stale",
         }
     }
 }
@@ -54,8 +59,11 @@ impl fmt::Display for CacheStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Hit { ttl } => write!(f, "Seawall; hit; ttl={ttl}"),
-            Self::Forward { why, stored, collapsed } => {
+            Self::Forward { why, status, stored, collapsed } => {
                 write!(f, "Seawall; fwd={}", why.token())?;
+                if let Some(status) = status {
+                    write!(f, "; fwd-status={status}")?;
+                }
                 f.write_str(if stored { "; stored" } else { "" })?;
                 f.write_str(if collapsed { "; collapsed" } else { "" })
             }
@@ -73,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_members_are_those_of_rfc_9211_and_structured_fields_parse_them() {
-        let forward = |why, stored, collapsed| CacheStatus::Forward { why, stored, collapsed };
+        let forward = |why, stored, collapsed| CacheStatus::Forward { why, status: None, stored, collapsed };
         for (status, text) in [
             (CacheStatus::Hit { ttl: 30 }, "Seawall; hit; ttl=30"),
             (CacheStatus::Hit { ttl: -412 }, "Seawall; hit; ttl=-412"),
@@ -82,7 +90,12 @@ mod tests {
             (forward(Forward::Stale, true, true), "Seawall; fwd=stale; stored; collapsed"),
             (forward(Forward::Bypass, false, false), "Seawall; fwd=bypass"),
             (forward(Forward::Method, false, false), "Seawall; fwd=method"),
-            (forward(Forward::Request, true, false), "Seawall; fwd=request; stored"),
+            (forward(Forward::Request, false, false), "Seawall; fwd=request"),
+            (forward(Forward::VaryMiss, true, false), "Seawall; fwd=vary-miss; stored"),
+            (
+                CacheStatus::Forward { why: Forward::Stale, status: Some(304), stored: true, collapsed: false },
+                "Seawall; fwd=stale; fwd-status=304; stored",
+            ),
             (
                 CacheStatus::StaleIfError { status: Some(503) },
                 "Seawall; fwd=stale; fwd-status=503; detail=stale-if-error",

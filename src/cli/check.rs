@@ -89,6 +89,7 @@ fn summary(policy: &Policy) -> String {
     let caches = policy.caches.iter().map(|c| match c.ttl {
         Ttl::Origin => format!("{} (as the origin allows)", c.name),
         Ttl::Fixed(ttl) => format!("{} ({ttl:?})", c.name),
+        Ttl::Heuristic => format!("{} (by the time since the last change)", c.name),
     });
     let routes = policy.routes.iter().map(|r| r.name.clone());
     let format = match policy.log.format {

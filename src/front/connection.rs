@@ -194,6 +194,7 @@ impl Connection {
             let miss = proxy::Miss { key, head: proxy::request_head(&passage, view) };
             proxy::refresh(&self.door, &passage, miss);
         }
+        proxy::encode(&self.door, &mut passage);
         let site = passage.site.clone();
         let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &site), ..terms };
         let (reason, status) = (answer.reason, answer.status());

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::clock::Now;
 use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
 use crate::pipeline::view::Version;
-use crate::proxy::fill::Head;
+use crate::proxy::fill::{Head, Hint};
 
 /// Bodies up to this size are copied behind their head; larger ones are sent from where they lie.
 const COPIED: usize = 8 << 10;
@@ -59,6 +59,20 @@ pub fn answer(
             out.extend_from_slice(entry.head());
             entry.body().clone()
         }
+        Content::Part(entry, part) => {
+            status_line(part.status, out);
+            for (name, value) in part.fields_of(entry.fields()) {
+                out.extend_from_slice(name.as_str().as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(value.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            for (name, value) in part.own_fields() {
+                write_field(name, value, out);
+            }
+            write_field("content-length", itoa::Buffer::new().format(part.body.len()), out);
+            part.body.clone()
+        }
         Content::NotModified(entry) => {
             out.extend_from_slice(entry.head_not_modified());
             Bytes::new()
@@ -99,7 +113,16 @@ pub enum Framing {
 }
 
 /// Writes the head of an answer that many follow.
-pub fn fill_head(head: &Head, status: &str, common: Fields, mut terms: Terms, out: &mut BytesMut) -> Framing {
+///
+/// `own`: with the fields that are for the first reader alone.
+pub fn fill_head(
+    head: &Head,
+    own: bool,
+    status: &str,
+    common: Fields,
+    mut terms: Terms,
+    out: &mut BytesMut,
+) -> Framing {
     let bodyless = matches!(head.status, 204 | 304);
     let framing = match (head.length, terms.version) {
         (Some(_), _) => Framing::Length,
@@ -108,12 +131,7 @@ pub fn fill_head(head: &Head, status: &str, common: Fields, mut terms: Terms, ou
         (None, _) => Framing::Chunked,
     };
     status_line(head.status, out);
-    for (name, value) in &head.fields {
-        out.put_slice(name.as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(value);
-        out.put_slice(b"\r\n");
-    }
+    raw_fields(head.fields_for(own), out);
     match (framing, head.length) {
         (Framing::Length, Some(length)) => write_field("content-length", itoa::Buffer::new().format(length), out),
         (Framing::Chunked, _) => write_field("transfer-encoding", "chunked", out),
@@ -126,6 +144,23 @@ pub fn fill_head(head: &Head, status: &str, common: Fields, mut terms: Terms, ou
     }
     end_head(terms, out);
     framing
+}
+
+/// Writes an early hint.
+pub fn early_hint(hint: &Hint, out: &mut BytesMut) {
+    status_line(103, out);
+    raw_fields(hint.iter(), out);
+    out.put_slice(b"\r\n");
+}
+
+/// Writes fields as they came.
+fn raw_fields<'a>(fields: impl Iterator<Item = &'a (String, Vec<u8>)>, out: &mut BytesMut) {
+    for (name, value) in fields {
+        out.put_slice(name.as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value);
+        out.put_slice(b"\r\n");
+    }
 }
 
 /// Writes a piece of a chunked body; none is its end.

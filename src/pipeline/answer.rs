@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use super::reason::Reason;
 use super::view::View;
 use crate::cache::entry::Entry;
+use crate::cache::range::Partial;
 use crate::snapshot::File;
 
 /// Fields that vary by request: Retry-After, Set-Cookie, Cache-Status and their like.
@@ -35,6 +36,8 @@ pub enum Content {
     Made { status: u16, content_type: &'static str, cache_control: &'static str, body: Bytes },
     /// A copy held, whole.
     Copy(Arc<Entry>),
+    /// A part of a copy, or the word that there is no such part.
+    Part(Arc<Entry>, Box<Partial>),
     /// The copy the client has is still right: 304.
     NotModified(Arc<Entry>),
     /// A file of the snapshot, not read yet.
@@ -60,6 +63,7 @@ impl Answer {
             Content::Prepared(page) => page.status,
             Content::Made { status, .. } => *status,
             Content::Copy(entry) => entry.status(),
+            Content::Part(_, part) => part.status,
             Content::NotModified(_) => 304,
             Content::File(_) => 200,
         }

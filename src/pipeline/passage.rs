@@ -16,8 +16,10 @@ use super::reason::Reason;
 use super::room::Inside;
 use super::site::Site;
 use super::view::{Scheme, Version, View};
+use crate::cache::directives::Directives;
+use crate::cache::encoded::Job;
 use crate::cache::entry::Entry;
-use crate::cache::key::kept_pairs;
+use crate::cache::key::kept_parameters;
 use crate::cache::purge::{Names, Purges, Stamp, Tags, Verdict};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
@@ -37,10 +39,24 @@ pub struct CopyUse {
     pub names: Names,
     /// What its bearer has written: nothing that was asked for before it will do.
     pub newer_than: Option<Stamp>,
+    /// What the request says in the fields by which answers under its key are known to differ.
+    pub said: Vec<u8>,
+    /// The copy that the origin is asked about, rather than for a new one.
+    pub validates: Option<Arc<Entry>>,
+    /// The key of the copies that the answer to a HEAD may say something of.
+    pub renews: Option<Box<[u8]>>,
+    /// Its wishes, as far as they are granted.
+    pub wishes: Directives,
+    /// It asks for parts.
+    pub range: bool,
     /// A copy too old to be given first, good enough where the origin fails.
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
     pub file: Option<Arc<File>>,
+    /// The error that the origin gave, for Cache-Status.
+    pub failed: Option<u16>,
+    /// A coding of the copy given, to be made for those who come next.
+    pub encode: Option<Job>,
     /// Why the request goes to the origin, for Cache-Status.
     pub forwarded: Option<Forward>,
 }
@@ -48,7 +64,7 @@ pub struct CopyUse {
 impl CopyUse {
     /// Says what purges may call the request, for those that go on.
     pub fn name(&mut self, view: &View<'_>, cache: &policy::Cache) {
-        let pairs = kept_pairs(view.query.unwrap_or_default(), &cache.ignore_query);
+        let pairs = kept_parameters(view.query, &cache.ignore_query);
         self.names = Names::of(view.host, view.raw_path, pairs);
     }
 
@@ -161,13 +177,6 @@ impl Passage {
         self.route = Some(route);
     }
 
-    /// Finds the file that stands in wherever the route shows the snapshot at static, not only by then.
-    pub fn find_file(&mut self, view: &View<'_>) {
-        if matches!(self.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
-            self.copy.file = self.site.file_of(view, self.copy.newer_than);
-        }
-    }
-
     /// See [`Passage::route`].
     pub fn route_id(&self) -> RouteId {
         self.route.unwrap_or(RouteId(0))
@@ -232,7 +241,7 @@ impl Passage {
     pub fn fall_back(&mut self, reason: Reason, retry_after: Duration, now: Now) -> Answer {
         let held = self.copy.fallback.take().filter(|entry| self.is_good_on_error(entry, now));
         if let Some(entry) = held {
-            let note = CacheStatus::StaleIfError { status: None };
+            let note = CacheStatus::StaleIfError { status: self.copy.failed };
             let age = entry.age_seconds(now.mono);
             return Answer { reason: Reason::Stale, content: Content::Copy(entry), fields: Fields::new() }
                 .with("age", age.to_compact_string())

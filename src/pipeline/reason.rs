@@ -55,6 +55,8 @@ pub enum Reason {
     OriginFailed,
     /// The origin answered with an error a moment ago, and is not asked again yet.
     OriginError,
+    /// The request takes copies only, and there is none for it.
+    NotCached,
     /// The request's head is malformed or ambiguous.
     BadRequest,
     /// The head is larger than `max_header_size`.
@@ -79,7 +81,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -104,6 +106,7 @@ impl Reason {
         Self::OriginTimeout,
         Self::OriginFailed,
         Self::OriginError,
+        Self::NotCached,
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::BodyTooLarge,
@@ -143,6 +146,7 @@ impl Reason {
             Self::OriginTimeout => "origin_timeout",
             Self::OriginFailed => "origin_failed",
             Self::OriginError => "origin_error",
+            Self::NotCached => "not_cached",
             Self::BadRequest => "bad_request",
             Self::HeaderTooLarge => "header_too_large",
             Self::BodyTooLarge => "body_too_large",
@@ -176,7 +180,7 @@ impl Reason {
             | Self::EdgeBusy
             | Self::OriginError => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
-            Self::OriginTimeout => 504,
+            Self::OriginTimeout | Self::NotCached => 504,
             Self::BadRequest => 400,
             Self::HeaderTooLarge => 431,
             Self::BodyTooLarge => 413,
@@ -217,7 +221,8 @@ impl Reason {
             Self::OriginUnreachable | Self::OriginError => Some("destination_unavailable"),
             Self::OriginTimeout => Some("http_response_timeout"),
             Self::OriginFailed => Some("http_response_incomplete"),
-            Self::BadRequest
+            Self::NotCached
+            | Self::BadRequest
             | Self::HeaderTooLarge
             | Self::BodyTooLarge
             | Self::RequestTimeout
@@ -253,6 +258,7 @@ impl Reason {
             Self::OriginTimeout => "The site took too long to answer. Please try again shortly.",
             Self::OriginFailed => "The site's answer broke off. Please try again shortly.",
             Self::OriginError => "The site can't answer this at the moment. Please try again shortly.",
+            Self::NotCached => "There is no copy of this at hand.",
             Self::BadRequest => "The request is malformed.",
             Self::HeaderTooLarge => "The request's header is too large. Clearing this site's cookies may help.",
             Self::BodyTooLarge => "What was sent is larger than this site accepts.",

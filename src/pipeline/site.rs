@@ -11,7 +11,7 @@ use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
 use super::view::View;
-use crate::cache::key::kept_pairs;
+use crate::cache::key::kept_parameters;
 use crate::cache::purge::{Purged, Purges, Stamp, Target};
 use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
@@ -181,7 +181,7 @@ impl Site {
         let as_kept = |target: &Target| match target {
             Target::Url { host, path_and_query } => path_and_query.split_once('?').map(|(path, query)| {
                 let kept = |cache: &policy::Cache| {
-                    let pairs: Vec<_> = kept_pairs(query, &cache.ignore_query).collect();
+                    let pairs: Vec<_> = kept_parameters(Some(query), &cache.ignore_query).collect();
                     pairs.join("&")
                 };
                 let different: BTreeSet<_> = self.policy.caches.iter().map(kept).filter(|kept| kept != query).collect();

@@ -1,5 +1,7 @@
 //! The stages: each a few lines between a core module and the request.
 
+pub(crate) mod copies;
+
 use std::time::Duration;
 
 use compact_str::ToCompactString;
@@ -13,23 +15,15 @@ use super::reason::Reason;
 use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
-use crate::cache::entry::{Entry, Precondition, State};
-use crate::cache::key::{self, Encodings};
-use crate::cache::remembered::{Failure, Known};
-use crate::cache::request::{Bypass, Lookup, lookup};
-use crate::cache::status::{CacheStatus, Forward};
+use crate::cache::request::{Lookup, lookup};
 use crate::clock::Now;
 use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
 
-/// Times as long as otherwise a copy is served while a new one is fetched, from `elevated` on.
-const STALE_STRETCH: u32 = 2;
 /// When to come back to an edge that is short.
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
-/// When to come back to an origin that failed a moment ago.
-const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
@@ -182,13 +176,10 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    let may_copy = view.is_read() && view.body == BodyKind::None;
-    if may_copy {
-        if let Some(flow) = from_cache(passage, view, now) {
-            return flow;
-        }
-        passage.find_file(view);
+    if let Some(flow) = copies::find(passage, view, now) {
+        return flow;
     }
+    stand_in(passage, view);
     let mode = passage.mode;
     if matches!(mode, Mode::Snapshot | Mode::Newest) {
         if let Some(file) = passage.copy.file.take() {
@@ -200,100 +191,13 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     Flow::Continue
 }
 
-fn from_cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> {
-    let site = passage.site.clone();
-    let route = site.route(passage.route_id());
-    let rules = site.cache_of(route)?;
-    let lookup = lookup(view, rules);
-    passage.copy.lookup = Some(lookup);
-    let written = site.written(view, rules, now);
-    passage.copy.newer_than = written;
-    passage.copy.forwarded = Some(Forward::Bypass);
-    if let Lookup::Bypass(Bypass::Method | Bypass::Body | Bypass::Authorization | Bypass::Upgrade) = lookup {
-        return None;
+/// The file of the snapshot that may stand in for the origin: wherever the route says it does at static, not
+/// only by then.
+fn stand_in(passage: &mut Passage, view: &View<'_>) {
+    let may_copy = view.is_read() && view.body == BodyKind::None;
+    if may_copy && matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
+        passage.copy.file = passage.site.file_of(view, passage.copy.newer_than);
     }
-    let mut bytes = Vec::with_capacity(128);
-    key::write(&mut bytes, view, rules, Encodings::of(view));
-    let held = site.store.get(&bytes);
-    let too_old = held.as_ref().is_some_and(|entry| written.is_some_and(|at| entry.mark().stamp() <= at));
-    let held = held.filter(|_| !too_old);
-    let found = held.as_ref().map(|entry| state(entry, passage.level, now));
-    let allowed = held.as_ref().is_some_and(|entry| entry.may_answer(lookup));
-    let any_age = matches!(passage.mode, Mode::Stale | Mode::Newest | Mode::Snapshot);
-    let part = matches!(lookup, Lookup::Bypass(_));
-    passage.copy.forwarded = Some(match found {
-        None if too_old => Forward::Request,
-        None => Forward::UriMiss,
-        Some(_) if part || !allowed => Forward::Miss,
-        Some(_) => Forward::Stale,
-    });
-    let entry = match (held, found) {
-        (Some(entry), Some(State::Fresh | State::StaleWhileRevalidate)) if allowed => Some(entry),
-        // Where the policy prefers any copy to the origin, a visitor's own cookies don't matter: the
-        // copy is nobody's.
-        // Where the origin is not asked at all, the whole must do for a part.
-        (Some(entry), Some(_))
-            if any_age && (!part || passage.mode != Mode::Stale) && !entry.terms().must_revalidate =>
-        {
-            Some(entry)
-        }
-        (Some(entry), Some(_)) => {
-            passage.copy.fallback = Some(entry);
-            None
-        }
-        _ => None,
-    };
-    let purges = site.store.purges();
-    let Some(entry) = entry else {
-        passage.copy.name(view, rules);
-        if !part
-            && matches!(passage.mode, Mode::Pass | Mode::Stale)
-            && let Some(Known::Failed(failure)) =
-                site.remembered.of(&mut bytes, lookup, now.mono, |asked| passage.copy.holds(asked, purges))
-        {
-            passage.find_file(view);
-            return Some(Flow::Respond(failed(passage, failure, now)));
-        }
-        // A part of a page, and what HEAD says of it, is asked of the origin and shared with nobody.
-        if view.method == "GET" && !part {
-            passage.copy.key = Some(bytes.into());
-        }
-        return None;
-    };
-    let state = state(&entry, passage.level, now);
-    if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
-        passage.copy.name(view, rules);
-        passage.copy.key = Some(bytes.into());
-    }
-    let reason = if state == State::Fresh { Reason::Hit } else { Reason::Stale };
-    let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };
-    let age = entry.age_seconds(now.mono).to_compact_string();
-    let content = match entry.precondition(view) {
-        Precondition::Full => Content::Copy(entry),
-        Precondition::NotModified => Content::NotModified(entry),
-    };
-    let answer = Answer { reason, content, fields: Fields::new() };
-    Some(Flow::Respond(answer.with("age", age).with("cache-status", status.to_compact_string())))
-}
-
-/// The answer where the origin failed a moment ago and is not asked again yet: what there is of a copy,
-/// else the failure.
-fn failed(passage: &mut Passage, failure: Failure, now: Now) -> Answer {
-    match failure {
-        Failure::Answer(entry) if !passage.has_fallback(now) => {
-            let age = entry.age_seconds(now.mono).to_compact_string();
-            let answer = Answer { reason: Reason::OriginError, content: Content::Copy(entry), fields: Fields::new() };
-            answer.with("age", age).with("cache-status", "Seawall; hit; detail=negative")
-        }
-        failure => passage.fall_back(failure.reason(), RETRY_AFTER_FAILURE, now),
-    }
-}
-
-/// Of what use a copy is. From `elevated` on it answers for longer while a new one is fetched: an
-/// origin under pressure may take its time with it.
-fn state(entry: &Entry, level: Level, now: Now) -> State {
-    let stretch = if level >= Level::Elevated { STALE_STRETCH } else { 1 };
-    entry.state_within(now.mono, entry.terms().stale_while_revalidate.saturating_mul(stretch))
 }
 
 /// Whether there is a place at the origin.
@@ -421,6 +325,7 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
         }
         Lookup::Plain => format!("`{name}`: a fresh copy answers; a miss is fetched once for all"),
         Lookup::Personal => format!("`{name}`: its cookies make it personal; only what the origin calls public"),
+        Lookup::Authorized => format!("`{name}`: it shows credentials; only what the origin lets others have"),
     }
 }
 

@@ -170,17 +170,11 @@ impl Shop {
     fn keep(&mut self, path: &str) {
         let (passage, outcome) = self.ask(get(path));
         assert!(matches!(outcome, Outcome::Origin));
-        let terms = Terms {
-            public: false,
-            fresh_for: Duration::from_secs(10),
-            initial_age: Duration::ZERO,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::from_secs(3600),
-            must_revalidate: false,
-        };
+        let terms =
+            Terms { fresh_for: Duration::from_secs(10), stale_if_error: Duration::from_secs(3600), ..Terms::default() };
         let entry =
             Entry::new(&ResponseParts { status: 200, fields: &[] }, Bytes::from_static(b"page"), terms, self.now);
-        self.site.store.insert(passage.copy.key.clone().unwrap(), Arc::new(entry));
+        self.site.store.insert(passage.copy.key.clone().unwrap(), Arc::new(entry), &[], self.now.mono);
     }
 }
 

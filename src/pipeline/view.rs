@@ -34,6 +34,14 @@ impl Version {
 }
 
 impl Scheme {
+    /// As it follows a host.
+    pub const fn default_port(self) -> &'static str {
+        match self {
+            Self::Http => ":80",
+            Self::Https => ":443",
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Http => "http",

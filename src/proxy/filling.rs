@@ -4,38 +4,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora::apps::HttpServerApp;
-use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::fill::{Fill, For, Head, Joined, Missed, Reader};
-use super::forward::is_hop_by_hop;
+use super::fill::{Fill, For, Head, Joined, Reader};
 use super::sink::Sink;
 use super::{Carried, Door, Role};
-use crate::cache::entry::{Entry, Precondition, State};
-use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge};
-use crate::cache::key::Encodings;
-use crate::cache::purge::{Mark, Names, Stamp};
-use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Known, slot};
-use crate::cache::request::Lookup;
+use crate::cache::entry::{Entry, State};
+use crate::cache::fill_request::{self, Asking};
+use crate::cache::freshness::{ResponseParts, Terms};
+use crate::cache::precondition::Precondition;
+use crate::cache::remembered::{Failure, Known, slot};
+use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::status::{CacheStatus, Forward};
-use crate::cache::{tags, version};
 use crate::clock::Now;
 use crate::pipeline::Flow;
-use crate::pipeline::answer::{Answer, Content, Fields, write_field};
+use crate::pipeline::answer::{Answer, Content, Fields};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
+use crate::pipeline::stages::copies;
 use crate::pipeline::view::{Field, View};
-use crate::policy::{self, Class};
+use crate::policy::Class;
 
 mod notes;
+mod writer;
 
-use notes::{Failing, Notes};
-
-/// A body up to this size is put together where its last piece arrives; a larger one where it holds
-/// nobody up.
-const GATHERED_AT_ONCE: usize = 1 << 20;
+pub use writer::Writer;
 
 /// A miss that may be coalesced.
 pub struct Miss<'a> {
@@ -50,7 +45,7 @@ pub fn begin(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) -> Option<Read
 }
 
 fn start(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>, class: Class) -> Option<Reader> {
-    let slot = slot(miss.key, passage.copy.lookup);
+    let slot = slot(miss.key, passage.copy.lookup, &passage.copy.said);
     let (copy, purges) = (&passage.copy, passage.site.store.purges());
     let known = || passage.site.remembered.get(&slot, door.clock.mono(), |asked| copy.holds(asked, purges));
     let unshared = matches!(known(), Some(Known::Unshared));
@@ -60,14 +55,14 @@ fn start(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>, class: Class) -> O
         Joined::Leads(fill, reader) => {
             // A fill may have ended between the look into the store and the look for fills: then what
             // came of it is there by now, and this one needs no origin.
-            if replay(door, passage, miss.key, &fill) || replay_failure(known(), &fill, door.clock.now()) {
+            if replay(door, passage, &miss, &fill) || replay_failure(known(), &fill, door.clock.now()) {
                 door.fills.remove(&slot, &fill);
                 return Some(reader);
             }
-            let writer = Writer::new(door.clone(), fill, slot, miss.key.into(), passage);
+            let writer = Writer::new(door.clone(), fill, slot, miss, passage);
             let mut fill = passage.for_fill();
             fill.class = class;
-            tokio::spawn(run(door.clone(), fill, writer, miss.head));
+            tokio::spawn(run(door.clone(), fill, writer));
             Some(reader)
         }
     }
@@ -83,15 +78,18 @@ fn replay_failure(known: Option<Known>, fill: &Fill, now: Now) -> bool {
     true
 }
 
-fn replay(door: &Door, passage: &Passage, key: &[u8], fill: &Fill) -> bool {
+fn replay(door: &Door, passage: &Passage, miss: &Miss<'_>, fill: &Fill) -> bool {
     let now = door.clock.now();
     let Some(lookup) = passage.copy.lookup else { return false };
-    let Some(entry) = passage.site.store.get(key) else { return false };
+    let mut room = room_for_fields();
+    let Some(variants) = passage.site.store.get(miss.key) else { return false };
+    let Some(entry) = variants.select(said(&miss.head, &mut room)) else { return false };
     let too_old = passage.copy.newer_than.is_some_and(|written| entry.mark().stamp() <= written);
-    if entry.state(now.mono) != State::Fresh || !entry.may_answer(lookup) || too_old {
+    let fresh = reuse(entry, &passage.copy.wishes, 1, now.mono) == Reuse::Serve(State::Fresh);
+    if !entry.may_answer(lookup) || !fresh || too_old {
         return false;
     }
-    repeat(&entry, fill, true, now);
+    repeat(entry, fill, true, now);
     true
 }
 
@@ -101,15 +99,30 @@ fn repeat(entry: &Entry, fill: &Fill, stored: bool, now: Now) {
         entry.fields().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     fields.push(("age".to_owned(), entry.age_seconds(now.mono).to_string().into_bytes()));
     let length = (entry.status() != 204).then_some(entry.body().len() as u64);
-    fill.open(Head { status: entry.status(), fields, length, stored }, For::Everyone, true);
+    fill.open(Head { status: entry.status(), fields, length, stored, ..Head::default() }, For::Everyone, true);
     fill.push(entry.body().clone());
     fill.close(true);
+}
+
+/// Fields of a fill's request at most: those of a visitor's and a few more.
+const MAX_FIELDS: usize = 256;
+
+fn room_for_fields<'a>() -> Vec<Field<'a>> {
+    vec![httparse::EMPTY_HEADER; MAX_FIELDS]
+}
+
+/// What a fill said to the origin.
+fn said<'a, 'r>(head: &'a [u8], room: &'r mut Vec<Field<'a>>) -> &'r [Field<'a>] {
+    let mut request = httparse::Request::new(room);
+    let whole = request.parse(head).is_ok_and(|parsed| parsed.is_complete());
+    let count = if whole { request.headers.len() } else { 0 };
+    room.get(..count).unwrap_or_default()
 }
 
 /// Fetches in the background what was answered from a stale copy: behind all who wait for an answer,
 /// and not again at once where that failed or found no place.
 pub fn refresh(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) {
-    let slot = slot(miss.key, passage.copy.lookup);
+    let slot = slot(miss.key, passage.copy.lookup, &passage.copy.said);
     let still = |asked| passage.copy.holds(asked, passage.site.store.purges());
     if passage.site.remembered.get(&slot, door.clock.mono(), still).is_some() {
         return;
@@ -133,38 +146,50 @@ pub fn read_on(mut reader: Reader) {
 }
 
 /// The request that a fill sends for this visitor: a GET for the whole, asked for by nobody in
-/// particular unless the lookup is personal.
+/// particular unless the lookup is personal; or the question whether the copy held is still right.
 pub fn request_head(passage: &Passage, view: &View<'_>) -> Bytes {
-    let mut out = BytesMut::with_capacity(512);
-    let personal = passage.copy.lookup == Some(Lookup::Personal);
-    out.extend_from_slice(b"GET ");
-    out.extend_from_slice(view.target().as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    // Only HTTP/1.0 may come without a host; the origin needs one.
+    let Some((lookup, cache)) = passage.copy.lookup.zip(passage.site.cache_of(passage.route())) else {
+        return Bytes::new();
+    };
     let origin = passage.site.policy.origins.get(passage.route().origin.0);
-    let host =
-        if view.host.is_empty() { origin.and_then(|o| o.servers.first()).map_or("", |s| &s.host) } else { view.host };
-    write_field("host", host, &mut out);
-    let nominated = nominated(view.fields);
-    for field in view.fields {
-        let name = field.name.to_ascii_lowercase();
-        let wanted = match name.as_str() {
-            "cookie" => personal,
-            // The fill asks for the whole, and for what its key says.
-            "host" | "range" | "accept-encoding" | "expect" | "content-length" | "authorization" => false,
-            "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "if-range" => false,
-            name => !is_hop_by_hop(name) && !nominated.iter().any(|n| n == name),
-        };
-        if wanted {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(field.value);
-            out.extend_from_slice(b"\r\n");
+    let host = origin.and_then(|o| o.servers.first()).map_or("", |s| &s.host);
+    let (directives, validates) = (passage.copy.wishes, passage.copy.validates.as_deref());
+    fill_request::write(view, &Asking { lookup, cache, host, directives, validates })
+}
+
+/// Whether a follower may have what another's request was answered with. If not, its next fill is one among
+/// those who say the same.
+pub fn suits(passage: &mut Passage, head: &Head, reader: &Reader, view: &View<'_>) -> bool {
+    if !reader.is_follower() || head.selecting.matches(view.fields) {
+        return true;
+    }
+    passage.copy.said.clear();
+    head.selecting.write(view.fields, &mut passage.copy.said);
+    // The copy that was to be asked about is another's, too.
+    passage.copy.validates = None;
+    false
+}
+
+/// Reads a fill to its end for one who wants parts of it; whether that is worth its while.
+pub async fn read_whole(passage: &Passage, mut reader: Reader) -> bool {
+    let most = passage.site.cache_of(passage.route()).map_or(0, |cache| cache.max_object);
+    let mut read = 0;
+    while read <= most {
+        match reader.next().await {
+            Ok(Some(piece)) => read += piece.len(),
+            Ok(None) => return true,
+            Err(_) => return false,
         }
     }
-    write_field("accept-encoding", Encodings::of(view).field(), &mut out);
-    out.extend_from_slice(b"\r\n");
-    out.freeze()
+    false
+}
+
+/// The parts that a visitor asked for, of what a fill has just stored.
+pub fn parts(passage: &Passage, key: &[u8], head: &Head, view: &View<'_>, collapsed: bool) -> Option<Answer> {
+    let entry = passage.site.store.get(key)?.select(view.fields)?.clone();
+    let content = copies::content(passage, view, entry, true);
+    let status = cache_status(passage, head, collapsed);
+    Some(Answer { reason: Reason::Fill, content, fields: Fields::new() }.with("cache-status", status))
 }
 
 /// The answer to a visitor whose own copy is what the fill has just fetched (RFC 9110 §13.2.2): the
@@ -190,25 +215,25 @@ pub fn not_modified(passage: &Passage, head: &Head, view: &View<'_>, collapsed: 
 /// Cache-Status (RFC 9211) of a fill's answer.
 pub fn cache_status(passage: &Passage, head: &Head, collapsed: bool) -> String {
     let why = passage.copy.forwarded.unwrap_or(Forward::Miss);
-    CacheStatus::Forward { why, stored: head.stored, collapsed }.to_string()
+    CacheStatus::Forward { why, status: head.said, stored: head.stored, collapsed }.to_string()
 }
 
-async fn run(door: Arc<Door>, passage: Passage, writer: Writer, head: Bytes) {
-    let fill = writer.fill.clone();
+async fn run(door: Arc<Door>, passage: Passage, writer: Writer) {
+    let fill = writer.fill().clone();
     tokio::select! {
         () = fill.until_abandoned() => {}
-        () = ask(door, passage, writer, head) => {}
+        () = ask(door, passage, writer) => {}
     }
 }
 
-async fn ask(door: Arc<Door>, mut passage: Passage, mut writer: Writer, head: Bytes) {
+async fn ask(door: Arc<Door>, mut passage: Passage, mut writer: Writer) {
     if let Err((reason, retry_after)) = take_turn(&door, &mut passage).await {
         return writer.refuse(reason, retry_after);
     }
     let Some(proxy) = door.proxy() else { return };
     passage.site.telemetry.fills.inc();
-    writer.ask(&passage);
-    let sink = Sink::new(head, writer.fill.clone(), passage.site.policy.edge.body_timeout);
+    let head = writer.ask(&passage);
+    let sink = Sink::new(head, writer.fill().clone(), passage.site.policy.edge.body_timeout);
     let mut session = ServerSession::new_http1(Box::new(sink));
     let carried = Carried { passage, role: Role::Fill(Box::new(writer)), continued: false, answered: None };
     session.set_connection_user_context(Some(Box::new(carried)));
@@ -235,253 +260,6 @@ pub async fn take_turn(door: &Door, passage: &mut Passage) -> Result<(), (Reason
         }
         Flow::Respond(answer) => Err((answer.reason, passage.origin().retry_after(asked.mono))),
     }
-}
-
-/// The origin's side of a fill. Dropped before the body's end, it ends the fill as failed.
-pub struct Writer {
-    door: Arc<Door>,
-    fill: Arc<Fill>,
-    slot: Box<[u8]>,
-    key: Box<[u8]>,
-    names: Names,
-    asked: Now,
-    stamp: Stamp,
-    storing: Option<Storing>,
-    failing: Option<Failing>,
-    /// Body bytes so far, and at most if the body is kept whole.
-    bytes: usize,
-    max: usize,
-    notes: Notes,
-    /// What becomes of the fill is known, and noted.
-    settled: bool,
-}
-
-/// What is known of an entry to be, before its body is there.
-struct Storing {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    terms: Terms,
-    arrived: Now,
-    mark: Mark,
-    store: Arc<crate::cache::store::Store>,
-}
-
-impl Writer {
-    fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Box<[u8]>, key: Box<[u8]>, passage: &Passage) -> Self {
-        let asked = door.clock.now();
-        let notes = Notes::new(passage, slot.clone(), door.clock);
-        Self {
-            door,
-            fill,
-            slot,
-            key,
-            names: passage.copy.names.clone(),
-            asked,
-            stamp: Stamp::ZERO,
-            storing: None,
-            failing: None,
-            bytes: 0,
-            max: 0,
-            notes,
-            settled: false,
-        }
-    }
-
-    /// The request goes to the origin now: what is purged from here on is purged of its answer.
-    fn ask(&mut self, passage: &Passage) {
-        self.asked = self.door.clock.now();
-        self.stamp = passage.site.store.purges().stamp(self.asked.mono);
-        self.fill.asked.set(self.stamp);
-        self.notes.asked(self.stamp);
-    }
-
-    /// The origin was not asked, or gave no answer.
-    pub fn refuse(&mut self, reason: Reason, retry_after: Duration) {
-        self.settled = true;
-        // Noted before it leaves the table: nobody asks the origin in between.
-        self.notes.unanswered(reason);
-        self.fill.refuse(reason, retry_after);
-        self.door.fills.remove(&self.slot, &self.fill);
-    }
-
-    /// The answer's head: judged, and opened to those it is for.
-    pub fn head(&mut self, passage: &Passage, response: &ResponseHeader, now: Now) {
-        self.judge(passage, response, now);
-        // Of an answer that ends with its head, pingora tells no body and no end.
-        let empty = response.headers.get("content-length").is_some_and(|length| length.as_bytes() == b"0");
-        if empty || matches!(response.status.as_u16(), 204 | 304) {
-            self.end();
-        }
-    }
-
-    fn judge(&mut self, passage: &Passage, response: &ResponseHeader, now: Now) {
-        let status = response.status.as_u16();
-        let all: Vec<Field<'_>> =
-            response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
-        let verdict = passage.copy.lookup.zip(passage.site.cache_of(passage.route())).map(|(lookup, cache)| {
-            let exchange = Exchange { request: self.asked, response: now };
-            (judge(&ResponseParts { status, fields: &all }, lookup, cache, exchange), cache)
-        });
-        let mut fields = end_to_end(&all);
-        let length = all.iter().find(|f| f.name == "content-length").and_then(|f| text(f.value)?.parse().ok());
-        match verdict {
-            // An event stream has no end, and begins where its reader came.
-            _ if super::forward::is_stream(response) => self.for_leader(Head { status, fields, length, stored: false }),
-            Some((Store::Yes(terms), cache)) => {
-                if cache.strip_set_cookie {
-                    fields.retain(|(name, _)| name != "set-cookie");
-                }
-                let store = passage.site.store.clone();
-                let kept = fields.clone();
-                self.max = cache.max_object;
-                let (tags, known) = tags::of(&ResponseParts { status, fields: &all }, self.names.host());
-                let mark = Mark::new(self.stamp, &self.names, &tags, known);
-                self.fill.asked.tag((tags, known));
-                self.storing = Some(Storing { status, fields: kept, terms, arrived: now, mark, store });
-                self.fill.open(Head { status, fields, length, stored: true }, For::Everyone, true);
-            }
-            Some((Store::No(Unstorable::TooLarge), cache)) if self.would_store(passage, cache, &all, status, now) => {
-                self.windowed(status);
-                self.fill.open(Head { status, fields, length, stored: false }, For::Everyone, false);
-            }
-            Some((_, cache)) if is_failure(status, passage) => {
-                self.max = cache.max_object;
-                self.fail(Head { status, fields, length, stored: false }, &all, now);
-            }
-            _ => self.for_leader(Head { status, fields, length, stored: false }),
-        }
-    }
-
-    /// Whether it is its size alone that keeps an answer from being stored: then those who wait may
-    /// have it as it passes.
-    fn would_store(&self, passage: &Passage, cache: &policy::Cache, all: &[Field<'_>], status: u16, now: Now) -> bool {
-        let unbounded = policy::Cache { max_object: usize::MAX, ..cache.clone() };
-        let exchange = Exchange { request: self.asked, response: now };
-        let response = ResponseParts { status, fields: all };
-        let judged = passage.copy.lookup.map(|lookup| judge(&response, lookup, &unbounded, exchange));
-        matches!(judged, Some(Store::Yes(_)))
-    }
-
-    /// Whoever asks next does not wait to hear that this is not for them.
-    fn for_leader(&mut self, head: Head) {
-        self.settled = true;
-        self.notes.unshared(head.status);
-        self.door.fills.remove(&self.slot, &self.fill);
-        self.fill.open(head, For::Leader(Missed::Alone), false);
-    }
-
-    /// It passes through a window: who comes when its beginning is gone goes alone.
-    fn windowed(&mut self, status: u16) {
-        (self.max, self.storing) = (0, None);
-        self.notes.unshared(status);
-    }
-
-    /// An error about nobody in particular: those who ask meanwhile hear it too, and who asks later
-    /// hears of it. One that sets a cookie is its first reader's; the others hear that there was one.
-    fn fail(&mut self, head: Head, all: &[Field<'_>], now: Now) {
-        if all.iter().any(|f| f.name == "set-cookie") {
-            self.settled = true;
-            self.notes.failed(Failure::Because(Reason::OriginError));
-            self.door.fills.remove(&self.slot, &self.fill);
-            let others = Missed::Refused(Reason::OriginError, super::RETRY_AFTER_FAILURE);
-            return self.fill.open(head, For::Leader(others), false);
-        }
-        self.failing = Some(Failing::new(head.status, all, now));
-        self.fill.open(head, For::Everyone, true);
-    }
-
-    /// A piece of the body, or its end.
-    pub fn body(&mut self, piece: Option<&Bytes>, end: bool) {
-        if let Some(piece) = piece {
-            self.bytes = self.bytes.saturating_add(piece.len());
-            if self.bytes > self.max && self.max > 0 {
-                self.windowed(200);
-                self.fill.let_go();
-            }
-            self.fill.push(piece.clone());
-        }
-        if end {
-            self.end();
-        }
-    }
-
-    fn end(&mut self) {
-        self.settled = true;
-        if let Some(failing) = self.failing.take() {
-            let small = self.bytes <= FAILURE_BODY_MAX;
-            self.notes.failed(failing.with(if small { self.fill.gather() } else { None }));
-        }
-        let (door, fill, slot) = (self.door.clone(), self.fill.clone(), self.slot.clone());
-        let Some(storing) = self.storing.take() else {
-            fill.close(true);
-            return door.fills.remove(&slot, &fill);
-        };
-        let key = self.key.clone();
-        let store = move || {
-            if let Some(body) = fill.gather() {
-                storing.keep(key, body);
-            }
-            // In the store before it leaves the table: nobody asks the origin in between.
-            fill.close(true);
-            door.fills.remove(&slot, &fill);
-        };
-        if self.bytes > GATHERED_AT_ONCE {
-            // Nothing waits for it: those who come meanwhile follow the fill.
-            self.fill.close(true);
-            tokio::task::spawn_blocking(store);
-        } else {
-            store();
-        }
-    }
-}
-
-impl Storing {
-    /// Puts it into the store.
-    fn keep(self, key: Box<[u8]>, body: Bytes) {
-        let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
-        let response = ResponseParts { status: self.status, fields: &fields };
-        let entry = Entry::new(&response, body, self.terms, self.arrived).marked(self.mark);
-        self.store.insert(key, Arc::new(entry));
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // Where nobody is left to read, it is not the origin that broke off.
-        if !self.settled && !self.fill.is_abandoned() {
-            self.notes.unanswered(Reason::OriginFailed);
-        }
-        self.fill.refuse(Reason::OriginFailed, super::RETRY_AFTER_FAILURE);
-        self.door.fills.remove(&self.slot, &self.fill);
-    }
-}
-
-/// An error of the origin's that is about nobody in particular: the request was nobody's.
-fn is_failure(status: u16, passage: &Passage) -> bool {
-    status >= 500 && passage.copy.lookup == Some(Lookup::Plain)
-}
-
-fn text(value: &[u8]) -> Option<&str> {
-    std::str::from_utf8(value).ok()
-}
-
-/// The fields that Connection names as this connection's own (RFC 9110 §7.6.1).
-fn nominated(fields: &[Field<'_>]) -> Vec<String> {
-    let options = fields.iter().filter(|f| f.name.eq_ignore_ascii_case("connection"));
-    let names = options.filter_map(|f| text(f.value)).flat_map(|v| v.split(','));
-    names.map(|name| name.trim().to_ascii_lowercase()).collect()
-}
-
-/// What may be passed on. The length is written anew by whoever sends the body.
-fn end_to_end(fields: &[Field<'_>]) -> Vec<(String, Vec<u8>)> {
-    let nominated = nominated(fields);
-    fields
-        .iter()
-        .filter(|f| !is_hop_by_hop(f.name) && f.name != "content-length" && f.name != "seawall-room")
-        .filter(|f| !tags::is_hidden(f.name) && f.name != version::FIELD)
-        .filter(|f| !nominated.iter().any(|n| n == f.name))
-        .map(|f| (f.name.to_owned(), f.value.to_vec()))
-        .collect()
 }
 
 #[cfg(test)]

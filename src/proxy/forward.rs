@@ -191,7 +191,7 @@ pub fn response(passage: &mut Passage, session: &mut Session, response: &mut Res
         response.append_header(HeaderName::from_static(name), value.as_str())?;
     }
     if let Some(why) = passage.copy.forwarded {
-        let status = CacheStatus::Forward { why, stored: false, collapsed: false };
+        let status = CacheStatus::Forward { why, status: None, stored: false, collapsed: false };
         response.append_header("Cache-Status", status.to_string())?;
     }
     // HTTP/1.0 knows no chunks: the body ends with the connection (RFC 9112 §6.3).

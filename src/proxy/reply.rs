@@ -35,6 +35,17 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
             response.insert_header(header::CONTENT_LENGTH, entry.body().len())?;
             (response, entry.body().clone())
         }
+        Content::Part(entry, part) => {
+            let mut response = ResponseHeader::build(part.status, Some(entry.fields().len() + 4))?;
+            for (name, value) in part.fields_of(entry.fields()) {
+                response.append_header(name.clone(), value.clone())?;
+            }
+            for (name, value) in part.own_fields() {
+                response.insert_header(HeaderName::from_static(name), value)?;
+            }
+            response.insert_header(header::CONTENT_LENGTH, part.body.len())?;
+            (response, part.body)
+        }
         Content::NotModified(entry) => {
             let mut response = copied(304, entry.fields())?;
             response.remove_header(&header::CONTENT_TYPE);
@@ -75,7 +86,7 @@ async fn send(session: &mut Session, response: ResponseHeader, body: Bytes) -> R
 /// The client is gone, or the origin's body was cut: then the stream is not ended cleanly.
 pub async fn follow(passage: &mut Passage, session: &mut Session, head: &Head, mut reader: Reader) -> Result<u64> {
     let mut response = ResponseHeader::build(head.status, Some(head.fields.len() + 4))?;
-    for (name, value) in &head.fields {
+    for (name, value) in head.fields_for(!reader.is_follower()) {
         response.append_header(name.clone(), value.as_slice())?;
     }
     if let Some(length) = head.length {

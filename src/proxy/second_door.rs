@@ -10,7 +10,7 @@ use pingora::Error;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::Session;
 
-use super::fill::{Head, Missed};
+use super::fill::{Head, Missed, Reader};
 use super::filling::{self, Miss};
 use super::watched::watch;
 use super::{Answered, Carried, Ctx, Door, Result, Role, reply};
@@ -91,7 +91,7 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
             if let (Some((key, head)), Reason::Stale) = (&miss, answer.reason) {
                 filling::refresh(door, &passage, Miss { key, head: head.clone() });
             }
-            finish(session, ctx, passage, answer).await
+            finish(door, session, ctx, passage, answer).await
         }
         Outcome::Origin => {
             let carried = Carried { passage, role: Role::Visitor, continued: false, answered: None };
@@ -121,22 +121,10 @@ async fn to_origin(
     miss: Option<(Box<[u8]>, Bytes)>,
     body: BodyKind,
 ) -> Result<bool> {
-    let reader = miss.and_then(|(key, head)| filling::begin(door, &carried.passage, Miss { key: &key, head }));
-    if let Some(reader) = reader {
-        let head = tokio::select! {
-            head = reader.head() => head,
-            gone = left(session) => return Err(gone),
-        };
-        match head {
-            Ok(head) if head.is_error() && carried.passage.has_fallback(door.clock.now()) => {
-                let answer = carried.passage.fall_back(Reason::OriginFailed, Duration::ZERO, door.clock.now());
-                return finish(session, ctx, carried.passage, answer).await;
-            }
-            Ok(head) => {
-                if let Some(answer) = not_modified(door, session, &carried.passage, &head, reader.is_follower()) {
-                    filling::read_on(reader);
-                    return finish(session, ctx, carried.passage, answer).await;
-                }
+    if let Some((key, head)) = miss {
+        match by_fill(door, session, &mut carried.passage, &key, head).await? {
+            Filled::Answer(answer) => return finish(door, session, ctx, carried.passage, answer).await,
+            Filled::Follow(head, reader) => {
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
                 ctx.body_out = reply::follow(passage, session, &head, reader).await.inspect_err(|_| {
@@ -145,16 +133,12 @@ async fn to_origin(
                 ctx.carried = Some(Box::new(carried));
                 return Ok(true);
             }
-            Err(Missed::Refused(reason, retry_after)) => {
-                let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
-                return finish(session, ctx, carried.passage, answer).await;
-            }
-            Err(Missed::Alone) => {}
+            Filled::Alone => {}
         }
     }
     if let Err(reason) = read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
         let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     let taken = if body == BodyKind::None {
         tokio::select! {
@@ -166,7 +150,7 @@ async fn to_origin(
     };
     if let Err((reason, retry_after)) = taken {
         let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     if let Some(visit) = &carried.passage.visit {
         let answered = carried.answered.insert(Answered::default());
@@ -176,28 +160,118 @@ async fn to_origin(
     Ok(false)
 }
 
-/// Whether the visitor's own copy is what the fill fetched.
-fn not_modified(door: &Door, session: &Session, passage: &Passage, fetched: &Head, collapsed: bool) -> Option<Answer> {
+/// What a fill has for a visitor.
+enum Filled {
+    Answer(Answer),
+    Follow(Arc<Head>, Reader),
+    /// Nothing: they go to the origin alone.
+    Alone,
+}
+
+/// Follows a fill, or begins it.
+async fn by_fill(
+    door: &Arc<Door>,
+    session: &mut Session,
+    passage: &mut Passage,
+    key: &[u8],
+    mut ask: Bytes,
+) -> Result<Filled> {
+    // Who finds that what was fetched is for another kind of request asks once more, with their like.
+    for _ in 0..2 {
+        let Some(reader) = filling::begin(door, passage, Miss { key, head: ask.clone() }) else { break };
+        let head = tokio::select! {
+            head = reader.head() => head,
+            gone = left(session) => return Err(gone),
+        };
+        match head {
+            Ok(head) if head.is_error() && passage.has_fallback(door.clock.now()) => {
+                passage.copy.failed = Some(head.status);
+                let answer = passage.fall_back(Reason::OriginFailed, Duration::ZERO, door.clock.now());
+                return Ok(Filled::Answer(answer));
+            }
+            Ok(head) => {
+                let suits = with_view(session, passage, |passage, view| {
+                    let suits = filling::suits(passage, &head, &reader, view);
+                    if !suits {
+                        ask = filling::request_head(passage, view);
+                    }
+                    suits
+                });
+                if suits {
+                    return fetched(door, session, passage, key, head, reader).await;
+                }
+            }
+            Err(Missed::Refused(reason, retry_after)) => {
+                return Ok(Filled::Answer(passage.fall_back(reason, retry_after, door.clock.now())));
+            }
+            Err(Missed::Alone) => break,
+        }
+    }
+    Ok(Filled::Alone)
+}
+
+/// What a fill has fetched: that the visitor has it already, the parts they want, or all of it.
+async fn fetched(
+    door: &Door,
+    session: &mut Session,
+    passage: &mut Passage,
+    key: &[u8],
+    head: Arc<Head>,
+    reader: Reader,
+) -> Result<Filled> {
+    let (now, collapsed) = (door.clock.now(), reader.is_follower());
+    let unchanged =
+        with_view(session, passage, |passage, view| filling::not_modified(passage, &head, view, collapsed, now));
+    if let Some(answer) = unchanged {
+        filling::read_on(reader);
+        return Ok(Filled::Answer(answer));
+    }
+    if !passage.copy.range || head.status != 200 {
+        return Ok(Filled::Follow(head, reader));
+    }
+    if !head.stored {
+        // What is not kept is asked for in parts.
+        return Ok(Filled::Alone);
+    }
+    let whole = tokio::select! {
+        whole = filling::read_whole(passage, reader) => whole,
+        gone = left(session) => return Err(gone),
+    };
+    let parts = with_view(session, passage, |passage, view| filling::parts(passage, key, &head, view, collapsed));
+    Ok(parts.filter(|_| whole).map_or(Filled::Alone, Filled::Answer))
+}
+
+/// Looks at the request's fields once more; where it was sent to has been looked at before.
+fn with_view<T>(session: &Session, passage: &mut Passage, look: impl FnOnce(&mut Passage, &View<'_>) -> T) -> T {
+    let request = session.req_header();
     let fields: Vec<Field<'_>> =
-        session.req_header().headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+        request.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+    let host = passage.seen.as_ref().map(|seen| seen.host.clone()).unwrap_or_default();
     let view = View {
-        method: session.req_header().method.as_str(),
+        method: request.method.as_str(),
         version: Version::Http2,
         scheme: passage.scheme,
-        host: "",
-        path: "/",
-        raw_path: "/",
-        query: None,
+        host: &host,
+        path: request.uri.path(),
+        raw_path: request.uri.path(),
+        query: request.uri.query(),
         fields: &fields,
         client: passage.client,
         trusted: false,
         body: BodyKind::None,
     };
-    filling::not_modified(passage, fetched, &view, collapsed, door.clock.now())
+    look(passage, &view)
 }
 
-async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {
+async fn finish(
+    door: &Door,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut passage: Passage,
+    answer: Answer,
+) -> Result<bool> {
     passage.because(answer.reason);
+    super::encode(door, &mut passage);
     let written = reply::write(&mut passage, session, answer).await;
     ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false, answered: None }));
     ctx.body_out = written?;

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::cache::freshness::ResponseParts;
+use crate::cache::freshness::{ResponseParts, withheld};
 use crate::clock::Now;
 
 /// Not kept whatever Connection says: fields for one connection (RFC 9110 §7.6.1), for the proxy
@@ -47,11 +47,13 @@ pub(super) struct Head {
 }
 
 pub(super) fn kept<'a>(response: &ResponseParts<'a>, now: Now) -> Vec<Kept<'a>> {
+    let withheld = withheld(response);
     let mut kept: Vec<_> = response
         .fields
         .iter()
         .filter(|field| !NOT_KEPT.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
         .filter(|field| !is_nominated(response, field.name))
+        .filter(|field| !withheld.iter().any(|name| field.name.as_bytes().eq_ignore_ascii_case(name)))
         .filter_map(|field| {
             // What is no valid field could split the head that is written from it.
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;

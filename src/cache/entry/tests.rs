@@ -13,11 +13,13 @@ fn seconds(seconds: u64) -> Duration {
 fn terms() -> Terms {
     Terms {
         public: false,
+        authorized: false,
         fresh_for: seconds(10),
         initial_age: seconds(3),
         stale_while_revalidate: seconds(20),
         stale_if_error: seconds(60),
         must_revalidate: false,
+        immutable: false,
     }
 }
 
@@ -128,8 +130,46 @@ fn no_ones_page_is_anothers() {
         let entry = entry_with(200, &[], Terms { public, ..terms() });
         assert!(entry.may_answer(Lookup::Plain));
         assert_eq!(entry.may_answer(Lookup::Personal), public);
-        assert!(!entry.may_answer(Lookup::Bypass(Bypass::Authorization)));
+        assert!(!entry.may_answer(Lookup::Authorized));
+        assert!(!entry.may_answer(Lookup::Bypass(Bypass::Upgrade)));
     }
+    assert!(entry_with(200, &[], Terms { authorized: true, ..terms() }).may_answer(Lookup::Authorized));
+}
+
+#[test]
+fn what_is_withheld_is_not_stored_by_rfc_9111_5_2_2() {
+    let entry = entry(&[
+        ("Cache-Control", "private=\"X-Mine\", no-cache=\"x-checked\""),
+        ("X-Mine", "1"),
+        ("X-Checked", "1"),
+        ("X-Other", "1"),
+    ]);
+    let names: Vec<_> = entry.fields().iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["cache-control", "x-other", "date"]);
+}
+
+#[test]
+fn one_that_is_expired_is_stale_at_once_and_answers_only_for_an_origin_that_fails() {
+    let entry = entry(&[]);
+    let at = |second| Mono::ZERO.after(seconds(second));
+    entry.expire(at(4));
+    entry.expire(at(6));
+    assert_eq!(entry.state(at(3)), State::Fresh);
+    assert_eq!(
+        [4, 63, 64].map(|second| entry.state(at(second))),
+        [State::StaleIfError, State::StaleIfError, State::Dead]
+    );
+    assert!(entry.is_good_on_error(at(63)) && !entry.is_good_on_error(at(64)));
+    assert!(!entry.may_be_stale_for(Duration::MAX, at(5)));
+    assert_eq!(entry.ttl_seconds(at(5)), -1);
+}
+
+#[test]
+fn what_can_be_validated_is_kept_for_that() {
+    assert_eq!(entry(&[("ETag", "\"a\"")]).useful_for(), seconds(10) + KEPT_TO_VALIDATE);
+    assert!(entry(&[("Last-Modified", LAST_MODIFIED)]).can_be_validated());
+    assert!(!entry(&[("Last-Modified", "lately")]).can_be_validated());
+    assert!(!entry_with(404, &[("ETag", "\"a\"")], terms()).can_be_validated());
 }
 
 #[test]

@@ -5,38 +5,40 @@ use std::time::Duration;
 use super::ResponseParts;
 
 /// More seconds than this are not told apart (RFC 9111 §1.2.2).
-const DELTA_MAX: u64 = 1 << 31;
+pub(super) const DELTA_MAX: u64 = 1 << 31;
 
 /// The directives that a shared cache heeds. Directives compare without case, unknown ones are
 /// ignored, arguments may be quoted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheControl {
     pub no_store: bool,
-    /// With field names too: those fields would have to be left out.
+    /// Without field names: the whole answer.
     pub private: bool,
-    /// With field names too.
+    /// Without field names: to be validated before every use (§5.2.2.4).
     pub no_cache: bool,
     pub public: bool,
-    /// `must-revalidate` or `proxy-revalidate`.
     pub must_revalidate: bool,
+    pub proxy_revalidate: bool,
+    pub must_understand: bool,
+    /// RFC 8246.
+    pub immutable: bool,
     /// Given twice, or not a number: zero, so that it means stale (§4.2.1).
     pub max_age: Option<Duration>,
     pub s_maxage: Option<Duration>,
     pub stale_while_revalidate: Option<Duration>,
     pub stale_if_error: Option<Duration>,
+    /// The fields, in lower case, that `private="…"` and `no-cache="…"` keep from everyone but the one
+    /// who asked.
+    pub withheld: Vec<Vec<u8>>,
 }
 
 impl CacheControl {
     /// All Cache-Control fields of an answer, as one list.
     pub fn of(response: &ResponseParts<'_>) -> Self {
         let mut control = Self::default();
-        for value in response.values("cache-control") {
-            let mut rest = value;
-            while !rest.is_empty() {
-                let (member, after) = split_member(rest);
-                control.take(member.trim_ascii());
-                rest = after;
-            }
+        for member in response.values("cache-control").flat_map(members) {
+            let (name, argument) = directive(member);
+            control.take(&name, argument);
         }
         control
     }
@@ -47,16 +49,26 @@ impl CacheControl {
         self.public || self.s_maxage.is_some()
     }
 
-    fn take(&mut self, member: &[u8]) {
-        let mut halves = member.splitn(2, |b| *b == b'=');
-        let name = halves.next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-        let argument = halves.next();
-        match name.as_slice() {
+    /// Whether an answer to a request with Authorization may be kept (§3.5).
+    pub fn allows_authorized(&self) -> bool {
+        self.is_shared() || self.must_revalidate
+    }
+
+    /// No use without validation once it is stale (§4.2.4).
+    pub fn forbids_stale(&self) -> bool {
+        self.must_revalidate || self.proxy_revalidate || self.no_cache
+    }
+
+    pub(super) fn take(&mut self, name: &[u8], argument: Option<&[u8]>) {
+        match name {
             b"no-store" => self.no_store = true,
-            b"private" => self.private = true,
-            b"no-cache" => self.no_cache = true,
+            b"private" => self.private |= !self.withhold(argument),
+            b"no-cache" => self.no_cache |= !self.withhold(argument),
             b"public" => self.public = true,
-            b"must-revalidate" | b"proxy-revalidate" => self.must_revalidate = true,
+            b"must-revalidate" => self.must_revalidate = true,
+            b"proxy-revalidate" => self.proxy_revalidate = true,
+            b"must-understand" => self.must_understand = true,
+            b"immutable" => self.immutable = true,
             b"max-age" => once(&mut self.max_age, argument),
             b"s-maxage" => once(&mut self.s_maxage, argument),
             b"stale-while-revalidate" => once(&mut self.stale_while_revalidate, argument),
@@ -64,14 +76,50 @@ impl CacheControl {
             _ => {}
         }
     }
+
+    /// Whether it was a list of field names. What is no list of names means the whole answer.
+    fn withhold(&mut self, argument: Option<&[u8]>) -> bool {
+        let Some(argument) = argument.map(<[u8]>::trim_ascii) else { return false };
+        let list = argument.strip_prefix(b"\"").and_then(|a| a.strip_suffix(b"\"")).unwrap_or(argument);
+        let names: Vec<_> = list.split(|b| *b == b',').map(|name| name.trim_ascii().to_ascii_lowercase()).collect();
+        let are_names = names.iter().all(|name| http::HeaderName::from_bytes(name).is_ok());
+        if are_names {
+            self.withheld.extend(names);
+        }
+        are_names
+    }
+}
+
+/// A directive's name, in lower case, and its argument.
+pub(in crate::cache) fn directive(member: &[u8]) -> (Vec<u8>, Option<&[u8]>) {
+    let mut halves = member.splitn(2, |b| *b == b'=');
+    let name = halves.next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    (name, halves.next())
+}
+
+/// The members of a list of directives.
+pub(in crate::cache) fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (member, after) = split_member(rest);
+        rest = after;
+        Some(member.trim_ascii())
+    })
 }
 
 fn once(place: &mut Option<Duration>, argument: Option<&[u8]>) {
-    let seconds = argument.and_then(|a| std::str::from_utf8(a).ok()).map(str::trim).and_then(|text| {
-        let unquoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
-        delta_seconds(unquoted.unwrap_or(text))
-    });
-    *place = Some(if place.is_some() { Duration::ZERO } else { seconds.unwrap_or_default() });
+    let seconds = argument.and_then(seconds).unwrap_or_default();
+    *place = Some(if place.is_some() { Duration::ZERO } else { seconds });
+}
+
+/// The seconds that an argument says, quoted or not.
+pub(in crate::cache) fn seconds(argument: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(argument).ok()?.trim();
+    let unquoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    delta_seconds(unquoted.unwrap_or(text))
 }
 
 /// `1*DIGIT`; what is too large to count is the largest that is counted (RFC 9111 §1.2.2).
@@ -147,9 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn field_names_make_private_and_no_cache_no_weaker() {
-        assert!(parse(&[b"private=\"set-cookie, x\""]).private);
-        assert!(parse(&[b"no-cache=\"x\""]).no_cache);
+    fn private_and_no_cache_with_field_names_are_about_those_by_rfc_9111_5_2_2() {
+        let control = parse(&[b"private=\"Set-Cookie, x\", no-cache=y"]);
+        assert_eq!((control.private, control.no_cache), (false, false));
+        assert_eq!(control.withheld, [&b"set-cookie"[..], b"x", b"y"]);
+        for value in [&b"private=\"\""[..], b"private=\"a b\"", b"private=\"x", b"private=", b"private=\"x\", private"]
+        {
+            assert!(parse(&[value]).private, "{}", String::from_utf8_lossy(value));
+        }
+        assert!(parse(&[b"no-cache=\"\", no-cache=\"x\""]).no_cache);
     }
 
     #[test]

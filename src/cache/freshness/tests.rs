@@ -97,18 +97,125 @@ fn the_exchanges_time_counts_by_rfc_9111_4_2_3() {
 }
 
 #[test]
-fn no_store_private_and_no_cache_are_never_stored_by_rfc_9111_3() {
+fn no_store_and_private_are_never_stored_by_rfc_9111_3() {
     for (value, why) in [
         ("no-store", Unstorable::NoStore),
         ("public, max-age=60, No-Store", Unstorable::NoStore),
         ("private, max-age=60", Unstorable::Private),
-        ("private=\"x\", public", Unstorable::Private),
+        ("private=\"x\", private", Unstorable::Private),
         ("no-cache", Unstorable::NoCache),
-        ("no-cache=\"x\", max-age=60", Unstorable::NoCache),
     ] {
         assert_eq!(plain(&[("Cache-Control", value)]), Store::No(why), "{value}");
         let overridden = judged(200, &[("Cache-Control", value)], Lookup::Plain, &overriding());
         assert_eq!(overridden, Store::No(why), "override is for freshness: {value}");
+    }
+}
+
+#[test]
+fn no_cache_is_stored_to_be_validated_before_every_use_by_rfc_9111_5_2_2_4() {
+    let etag = ("ETag", "\"a\"");
+    for cache in [cache(), overriding()] {
+        let no_cache = ("Cache-Control", "no-cache, max-age=60, stale-if-error=9, stale-while-revalidate=9");
+        let terms = terms_of(judged(200, &[etag, no_cache], Lookup::Plain, &cache));
+        assert_eq!((terms.fresh_for, terms.must_revalidate), (Duration::ZERO, true));
+        assert_eq!((terms.stale_while_revalidate, terms.stale_if_error), Default::default());
+    }
+    assert_eq!(fresh_for(&[etag, ("Cache-Control", "no-cache=\"x\", max-age=60")]), 60);
+}
+
+#[test]
+fn private_with_field_names_is_about_those_fields_by_rfc_9111_5_2_2_7() {
+    assert_eq!(fresh_for(&[("Cache-Control", "private=\"x\", max-age=60")]), 60);
+    let cookie = [("Set-Cookie", "a=1"), ("Cache-Control", "private=\"Set-Cookie\", max-age=60")];
+    assert_eq!(fresh_for(&cookie), 60);
+    let fields = [Field { name: "cache-control", value: b"private=\"X, Y\"" }];
+    assert_eq!(withheld(&ResponseParts { status: 200, fields: &fields }), [b"x", b"y"]);
+}
+
+#[test]
+fn zero_lifetimes_are_stored_where_they_can_be_validated() {
+    let none = policy::Cache { stale_if_error: Duration::ZERO, ..cache() };
+    let judge = |fields: &[(&str, &str)]| judged(200, fields, Lookup::Plain, &none);
+    let zero = ("Cache-Control", "max-age=0");
+    assert_eq!(judge(&[zero]), Store::No(Unstorable::Stale));
+    assert!(terms_of(judge(&[zero, ("ETag", "\"a\"")])).is_for_one_use());
+    assert!(terms_of(judge(&[zero, ("Last-Modified", DATE)])).is_for_one_use());
+    assert_eq!(judge(&[zero, ("Last-Modified", "lately")]), Store::No(Unstorable::Stale));
+}
+
+#[test]
+fn must_understand_stands_in_for_no_store_where_the_status_is_known_by_rfc_9111_5_2_2_3() {
+    let fields = [("Cache-Control", "must-understand, no-store, max-age=60")];
+    assert_eq!(fresh_for(&fields), 60);
+    assert_eq!(judged(599, &fields, Lookup::Plain, &cache()), Store::No(Unstorable::NotUnderstood));
+    let without = [("Cache-Control", "max-age=60")];
+    assert!(matches!(judged(599, &without, Lookup::Plain, &cache()), Store::Yes(_)));
+}
+
+#[test]
+fn answers_to_credentials_are_stored_as_rfc_9111_3_5_allows() {
+    let with = |value| judged(200, &[("Cache-Control", value)], Lookup::Authorized, &cache());
+    for value in ["public, max-age=60", "s-maxage=60", "must-revalidate, max-age=60"] {
+        assert!(terms_of(with(value)).authorized, "{value}");
+    }
+    for value in ["max-age=60", "proxy-revalidate, max-age=60", "no-cache, max-age=60"] {
+        assert_eq!(with(value), Store::No(Unstorable::Personal), "{value}");
+    }
+    assert_eq!(with("must-revalidate"), Store::No(Unstorable::Status), "no guess at what someone alone may see");
+    let varies = [("Cache-Control", "public, max-age=60"), ("Vary", "Authorization")];
+    assert_eq!(judged(200, &varies, Lookup::Authorized, &cache()), Store::No(Unstorable::Vary));
+    assert!(!terms_of(plain(&varies)).authorized);
+}
+
+#[test]
+fn heuristics_are_a_share_of_the_time_since_the_change_where_the_policy_allows_by_rfc_9111_4_2_2() {
+    let guesses = policy::Cache { ttl: Ttl::Heuristic, ..cache() };
+    let judge = |status, fields: &[(&str, &str)]| judged(status, fields, Lookup::Plain, &guesses);
+    // 1000 s ago.
+    let modified = ("Last-Modified", "Wed, 31 Dec 2025 23:43:20 GMT");
+    assert_eq!(terms_of(judge(200, &[modified])).fresh_for, 100 * SECOND);
+    assert_eq!(terms_of(judge(200, &[modified, ("Age", "30")])).fresh_for, 70 * SECOND);
+    assert_eq!(terms_of(judge(200, &[modified, ("Cache-Control", "max-age=5")])).fresh_for, 5 * SECOND);
+    assert_eq!(terms_of(judge(200, &[("Last-Modified", "Thu, 01 Jan 2015 00:00:00 GMT")])).fresh_for, 86_400 * SECOND);
+    for fields in [&[][..], &[("Last-Modified", "Thu, 01 Jan 2026 00:00:01 GMT")]] {
+        assert_eq!(judge(200, fields), Store::No(Unstorable::NoFreshness));
+    }
+    assert_eq!(judge(302, &[modified]), Store::No(Unstorable::Status));
+    assert_eq!(terms_of(judge(302, &[modified, ("Cache-Control", "public")])).fresh_for, 100 * SECOND);
+}
+
+#[test]
+fn a_targeted_field_takes_the_place_of_cache_control_and_expires_by_rfc_9213_2_2() {
+    let cdn = ("CDN-Cache-Control", "max-age=7");
+    assert_eq!(fresh_for(&[cdn, ("Cache-Control", "no-store"), ("Expires", "0")]), 7);
+    assert_eq!(fresh_for(&[cdn, ("Seawall-Cache-Control", "max-age=9")]), 9);
+    let unsaid = [("CDN-Cache-Control", "public"), ("Expires", "Thu, 01 Jan 2026 00:01:40 GMT")];
+    assert_eq!(fresh_for(&unsaid), 1, "the policy's");
+    assert_eq!(
+        plain(&[("CDN-Cache-Control", "private"), ("Cache-Control", "max-age=9")]),
+        Store::No(Unstorable::Private)
+    );
+}
+
+#[test]
+fn s_maxage_forbids_the_policys_stale_windows_by_rfc_9111_5_2_2_10() {
+    let windows = |store| {
+        let terms = terms_of(store);
+        (terms.stale_while_revalidate, terms.stale_if_error)
+    };
+    assert_eq!(windows(plain(&[("Cache-Control", "s-maxage=5")])), Default::default());
+    let own = plain(&[("Cache-Control", "s-maxage=5, stale-while-revalidate=2, stale-if-error=3")]);
+    assert_eq!(windows(own), (2 * SECOND, 3 * SECOND));
+    let overridden = judged(200, &[("Cache-Control", "s-maxage=5")], Lookup::Plain, &overriding());
+    assert_eq!(windows(overridden), (30 * SECOND, 86_400 * SECOND));
+}
+
+#[test]
+fn an_error_is_kept_no_longer_than_the_origin_says() {
+    let kept = terms_of(judged(503, &[("Cache-Control", "max-age=5")], Lookup::Plain, &overriding()));
+    assert_eq!((kept.fresh_for, kept.stale_if_error), (5 * SECOND, Duration::ZERO));
+    for fields in [&[][..], &[("Cache-Control", "max-age=0")]] {
+        assert!(matches!(judged(503, fields, Lookup::Plain, &overriding()), Store::No(_)));
     }
 }
 
@@ -122,12 +229,11 @@ fn what_sets_a_cookie_is_stored_only_when_that_is_stripped() {
 }
 
 #[test]
-fn vary_by_more_than_the_key_holds_is_not_stored_by_rfc_9111_4_1() {
-    assert!(matches!(plain(&[("Vary", "Accept-Encoding, COOKIE")]), Store::Yes(_)));
-    for vary in ["*", "User-Agent", "accept-encoding, accept-language"] {
-        assert_eq!(plain(&[("Vary", vary)]), Store::No(Unstorable::Vary), "{vary}");
+fn what_varies_by_everything_or_by_who_asks_is_not_stored_by_rfc_9111_4_1() {
+    for vary in ["Accept-Encoding, COOKIE", "User-Agent", "accept-encoding, accept-language", "x-anything"] {
+        assert!(matches!(plain(&[("Vary", vary)]), Store::Yes(_)), "{vary}");
     }
-    assert_eq!(plain(&[("Vary", "Accept-Encoding"), ("Vary", "Origin")]), Store::No(Unstorable::Vary));
+    assert_eq!(plain(&[("Vary", "Accept-Encoding"), ("Vary", "*")]), Store::No(Unstorable::Vary));
     let fields = [("Vary", "Cookie"), ("Cache-Control", "public, max-age=60")];
     assert_eq!(judged(200, &fields, Lookup::Personal, &cache()), Store::No(Unstorable::Vary));
     assert!(!terms_of(plain(&fields)).public, "what differs by cookie is no answer for one with cookies");
@@ -144,17 +250,19 @@ fn a_personal_answer_is_stored_only_when_the_origin_says_that_it_is_anyones() {
 }
 
 #[test]
-fn only_whole_and_lasting_statuses_are_stored_by_rfc_9110_15_1() {
+fn statuses_by_rfc_9111_3_and_rfc_9110_15_1() {
     for status in 100..600 {
-        let stored =
-            matches!(judged(status, &[("Cache-Control", "max-age=9")], Lookup::Plain, &cache()), Store::Yes(_));
-        assert_eq!(stored, [200, 203, 204, 300, 301, 308, 404, 410].contains(&status), "{status}");
+        let stored = |fields: &[(&str, &str)]| matches!(judged(status, fields, Lookup::Plain, &cache()), Store::Yes(_));
+        let told = status >= 200 && ![206, 304, 407].contains(&status);
+        assert_eq!(stored(&[("Cache-Control", "max-age=9")]), told, "{status}");
+        let guessed = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501].contains(&status);
+        assert_eq!(stored(&[]), guessed, "{status} with the policy's ttl");
     }
 }
 
 #[test]
 fn a_bypass_fills_nothing() {
-    let bypass = Lookup::Bypass(Bypass::Authorization);
+    let bypass = Lookup::Bypass(Bypass::Upgrade);
     assert_eq!(judged(200, &[("Cache-Control", "public")], bypass, &cache()), Store::No(Unstorable::Bypass));
 }
 

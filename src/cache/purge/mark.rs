@@ -1,6 +1,6 @@
 //! What an entry bears, so that purges know it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Names, Stamp, Verdict};
 use crate::clock::Mono;
@@ -30,6 +30,8 @@ pub struct Mark {
     seen: AtomicU64,
     /// Stale since the first soft purge that was seen; `u64::MAX`: none was.
     stale_since: AtomicU64,
+    /// One of them was a write.
+    outdated: AtomicBool,
 }
 
 impl Mark {
@@ -41,6 +43,20 @@ impl Mark {
             tags,
             seen: AtomicU64::new(0),
             stale_since: AtomicU64::new(u64::MAX),
+            outdated: AtomicBool::new(false),
+        }
+    }
+
+    /// The same names, of what was asked for at `stamp`.
+    #[must_use]
+    pub fn asked_again(&self, stamp: Stamp) -> Self {
+        Self {
+            stamp,
+            names: self.names.clone(),
+            tags: self.tags,
+            seen: AtomicU64::new(0),
+            stale_since: AtomicU64::new(u64::MAX),
+            outdated: AtomicBool::new(false),
         }
     }
 
@@ -64,6 +80,19 @@ impl Mark {
         }
     }
 
+    /// Whether it is to be validated before it is given again, as far as it was looked up.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
+    }
+
+    fn found(&self) -> Verdict {
+        match self.stale_since() {
+            Some(since) if self.is_outdated() => Verdict::Outdated(since),
+            Some(since) => Verdict::Stale(since),
+            None => Verdict::Standing,
+        }
+    }
+
     /// Bytes beyond its own size.
     pub fn weight(&self) -> usize {
         size_of_val(&*self.names)
@@ -71,8 +100,7 @@ impl Mark {
 
     /// The verdict, if it was looked up for the purges up to `last` already.
     pub(super) fn recall(&self, last: u64) -> Option<Verdict> {
-        (self.seen.load(Ordering::Acquire) >= last)
-            .then(|| self.stale_since().map_or(Verdict::Standing, Verdict::Stale))
+        (self.seen.load(Ordering::Acquire) >= last).then(|| self.found())
     }
 
     /// Keeps the verdict of the purges up to `last`.
@@ -80,13 +108,14 @@ impl Mark {
         match verdict {
             // It is looked up again, should someone hold it still.
             Verdict::Gone => return Verdict::Gone,
-            Verdict::Stale(since) => {
+            Verdict::Stale(since) | Verdict::Outdated(since) => {
                 self.stale_since.fetch_min(since.as_nanos(), Ordering::Relaxed);
+                self.outdated.fetch_or(matches!(verdict, Verdict::Outdated(_)), Ordering::Relaxed);
             }
             Verdict::Standing => {}
         }
         self.seen.fetch_max(last, Ordering::Release);
-        self.stale_since().map_or(Verdict::Standing, Verdict::Stale)
+        self.found()
     }
 }
 

@@ -23,6 +23,12 @@ pub(super) const fn is_tag(name: u64) -> bool {
     name & 1 == 1
 }
 
+/// The name of a place that was written to, beside the place's own: what is held of it must be validated
+/// before it is given again (RFC 9111 §4.4).
+pub(super) const fn written(name: u64) -> u64 {
+    name | 2
+}
+
 /// All names of one URL but for its tags, as an entry keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
@@ -164,7 +170,7 @@ impl Hash {
 
     fn place(&self) -> u64 {
         // 0 is a free row.
-        (self.finish() & !1).max(2)
+        (self.finish() & !3).max(4)
     }
 }
 

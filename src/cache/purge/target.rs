@@ -19,6 +19,11 @@ pub enum Target {
         host: Box<str>,
         path_and_query: Box<str>,
     },
+    /// The same, written to: stale, and not given again before the origin has said that it is right.
+    Written {
+        host: Box<str>,
+        path_and_query: Box<str>,
+    },
     /// The path and all below it: whole segments.
     Prefix {
         host: Box<str>,
@@ -105,6 +110,7 @@ impl Target {
     /// The number it goes by; none: everything.
     pub(super) fn name(&self) -> Option<u64> {
         match self {
+            Self::Written { host, .. } => self.at(host).map(name::written),
             Self::Url { host, .. } | Self::Prefix { host, .. } | Self::Host(host) => self.at(host),
             Self::Tag(tag) => Some(name::tag(tag)),
             Self::Group { host, group } => Some(name::group(host, group)),
@@ -119,7 +125,7 @@ impl Target {
 
     fn at(&self, host: &str) -> Option<u64> {
         match self {
-            Self::Url { path_and_query, .. } => {
+            Self::Url { path_and_query, .. } | Self::Written { path_and_query, .. } => {
                 let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
                 Some(name::url(host, path, query.split('&')))
             }
@@ -132,7 +138,7 @@ impl Target {
     /// What it is, as the policy, the log and the API call it.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Url { .. } => "url",
+            Self::Url { .. } | Self::Written { .. } => "url",
             Self::Prefix { .. } => "prefix",
             Self::Host(_) => "host",
             Self::Tag(_) => "tag",
@@ -145,7 +151,9 @@ impl Target {
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Url { host, path_and_query } => write!(f, "{host}{path_and_query}"),
+            Self::Url { host, path_and_query } | Self::Written { host, path_and_query } => {
+                write!(f, "{host}{path_and_query}")
+            }
             Self::Prefix { host, path } => write!(f, "{host}{}/**", path.trim_end_matches('/')),
             Self::Host(host) => f.write_str(host),
             Self::Tag(tag) => f.write_str(&String::from_utf8_lossy(tag)),

@@ -51,7 +51,7 @@ impl<'a> Asks<'a> {
             get: view.method == "GET",
             language: Language::of(view.fields_named("accept-language")),
             query: view.query,
-            gzip: Encodings::of(view).accepts_gzip(),
+            gzip: Encodings::of(view.fields).accepts_gzip(),
             app: format == Format::Json || view.field(TICKET_FIELD).is_some(),
         }
     }

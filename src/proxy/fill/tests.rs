@@ -3,7 +3,7 @@
 use super::*;
 
 fn head() -> Head {
-    Head { status: 200, fields: Vec::new(), length: None, stored: true }
+    Head { status: 200, fields: Vec::new(), stored: true, ..Head::default() }
 }
 
 async fn all(mut reader: Reader) -> Result<Vec<u8>, BrokenOff> {

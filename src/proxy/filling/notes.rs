@@ -39,7 +39,7 @@ impl Notes {
     pub(super) fn new(passage: &Passage, slot: Box<[u8]>, clock: Clock) -> Self {
         let cache = passage.site.cache_of(passage.route());
         let negative_ttl = cache.map_or(Duration::ZERO, |cache| cache.negative_ttl);
-        let personal = passage.copy.lookup == Some(Lookup::Personal);
+        let personal = matches!(passage.copy.lookup, Some(Lookup::Personal | Lookup::Authorized));
         let asked = passage.site.store.purges().stamp(clock.mono());
         Self { remembered: passage.site.remembered.clone(), slot, personal, negative_ttl, asked, clock }
     }

@@ -90,7 +90,7 @@ impl Day {
     fn ttl(&self, passage: &Passage) -> Option<Duration> {
         match self.site.cache_of(passage.route())?.ttl {
             Ttl::Fixed(ttl) => Some(ttl),
-            Ttl::Origin => None,
+            Ttl::Origin | Ttl::Heuristic => None,
         }
     }
 
@@ -256,15 +256,14 @@ impl Day {
     fn keep(&self, passage: &Passage, key: Box<[u8]>) {
         let Some((rules, ttl)) = self.site.cache_of(passage.route()).zip(self.ttl(passage)) else { return };
         let terms = Terms {
-            public: false,
             fresh_for: ttl,
-            initial_age: Duration::ZERO,
             stale_while_revalidate: rules.stale_while_revalidate,
             stale_if_error: rules.stale_if_error,
-            must_revalidate: false,
+            ..Terms::default()
         };
         let head = ResponseParts { status: 200, fields: &[] };
-        self.site.store.insert(key, Arc::new(Entry::new(&head, Bytes::from_static(b"page"), terms, self.now)));
+        let entry = Entry::new(&head, Bytes::from_static(b"page"), terms, self.now);
+        self.site.store.insert(key, Arc::new(entry), &[], self.now.mono);
     }
 }
 

@@ -1,0 +1,190 @@
+//! What the cache holds for a request: the answer, or what is known on the way to the origin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compact_str::ToCompactString;
+
+use crate::cache::directives::Directives;
+use crate::cache::entry::{Entry, State};
+use crate::cache::fill_request::is_nobodys;
+use crate::cache::key::{self, Encodings};
+use crate::cache::precondition::{Precondition, if_range};
+use crate::cache::range::{self, Partial};
+use crate::cache::remembered::{Failure, Known};
+use crate::cache::request::{Asked, Bypass, Lookup, read};
+use crate::cache::reuse::{Reuse, granted, reuse};
+use crate::cache::status::{CacheStatus, Forward};
+use crate::cache::variants::Variants;
+use crate::clock::Now;
+use crate::pipeline::Flow;
+use crate::pipeline::answer::{Answer, Content, Fields};
+use crate::pipeline::passage::Passage;
+use crate::pipeline::reason::Reason;
+use crate::pipeline::view::View;
+use crate::policy::{Level, Mode};
+
+/// When to come back to an origin that failed a moment ago.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Times as long as otherwise a copy is served while a new one is fetched, from `elevated` on: an origin
+/// under pressure may take its time with it.
+const STALE_STRETCH: u32 = 2;
+
+/// A copy, where one answers; otherwise notes what is held for those who ask the origin.
+pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> {
+    let site = passage.site.clone();
+    let rules = site.cache_of(site.route(passage.route_id()))?;
+    let asked = read(view, rules);
+    passage.copy.lookup = Some(asked.lookup);
+    let written = site.written(view, rules, now);
+    passage.copy.newer_than = written;
+    if let Lookup::Bypass(why) = asked.lookup {
+        passage.copy.forwarded = Some(if why == Bypass::Method { Forward::Method } else { Forward::Bypass });
+        return None;
+    }
+    let wishes = if asked.wishes { Directives::of(view) } else { Directives::default() };
+    let wishes = granted(wishes, rules.request_directives, passage.level);
+    let mut bytes = Vec::with_capacity(128);
+    key::write(&mut bytes, view, rules);
+    let held = site.store.get(&bytes);
+    let entry = held.as_ref().and_then(|variants| variants.select(view.fields)).cloned();
+    let too_old = entry.as_ref().is_some_and(|entry| written.is_some_and(|at| entry.mark().stamp() <= at));
+    let entry = entry.filter(|_| !too_old);
+    let verdict = match &entry {
+        Some(entry) => judge(passage, entry, asked.lookup, &wishes, now),
+        None if too_old => Reuse::Ask(Forward::Request),
+        None => Reuse::Ask(if held.is_some() { Forward::VaryMiss } else { Forward::UriMiss }),
+    };
+    passage.copy.forwarded = Some(Forward::Stale);
+    match (verdict, entry) {
+        (Reuse::Serve(state), Some(entry)) => {
+            let accepted = Encodings::of(view.fields);
+            // A part is one of the whole as it came.
+            let coded = if asked.range { None } else { entry.coded_for(accepted) };
+            passage.copy.encode = if asked.range { None } else { entry.to_be_coded(&bytes, accepted) };
+            if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
+                ask_about(passage, view, &entry, held.as_deref());
+                passage.copy.name(view, rules);
+                passage.copy.key = Some(bytes.into());
+            }
+            Some(Flow::Respond(answer(passage, view, coded.unwrap_or(entry), asked, now)))
+        }
+        (Reuse::Serve(_), None) => None,
+        (Reuse::Ask(why), entry) => {
+            passage.copy.forwarded = Some(why);
+            if wishes.only_if_cached {
+                // RFC 9111 §5.2.1.7.
+                return Some(Flow::Respond(super::refusal(passage, view, Reason::NotCached)));
+            }
+            passage.copy.wishes = wishes;
+            passage.copy.range = asked.range;
+            ask(passage, view, entry, held.as_deref());
+            super::stand_in(passage, view);
+            passage.copy.name(view, rules);
+            let still = |asked| passage.copy.holds(asked, site.store.purges());
+            if matches!(passage.mode, Mode::Pass | Mode::Stale)
+                && let Some(Known::Failed(failure)) =
+                    site.remembered.of(&mut bytes, asked.lookup, &passage.copy.said, now.mono, still)
+            {
+                return Some(Flow::Respond(failed(passage, failure, now)));
+            }
+            if view.method == "GET" && !wishes.no_store {
+                passage.copy.key = Some(bytes.into());
+            } else if view.method == "HEAD" && is_nobodys(view, rules) {
+                passage.copy.renews = Some(bytes.into());
+            }
+            None
+        }
+    }
+}
+
+/// Whether this copy answers, by what the request wishes and by what the level prefers.
+fn judge(passage: &Passage, entry: &Entry, lookup: Lookup, wishes: &Directives, now: Now) -> Reuse {
+    let stretch = if passage.level >= Level::Elevated { STALE_STRETCH } else { 1 };
+    let allowed = entry.may_answer(lookup);
+    let verdict = if allowed { reuse(entry, wishes, stretch, now.mono) } else { Reuse::Ask(Forward::Miss) };
+    let any_age = matches!(passage.mode, Mode::Stale | Mode::Newest | Mode::Snapshot);
+    // Where the policy prefers any copy to the origin, a visitor's own cookies don't matter: the copy is
+    // nobody's.
+    let is_nobodys = allowed || lookup == Lookup::Personal;
+    match verdict {
+        Reuse::Ask(_) if any_age && is_nobodys && !entry.terms().must_revalidate => {
+            let window = entry.terms().stale_while_revalidate.saturating_mul(stretch);
+            Reuse::Serve(entry.state_within(now.mono, window))
+        }
+        verdict => verdict,
+    }
+}
+
+/// Notes what is held for one who asks the origin.
+fn ask(passage: &mut Passage, view: &View<'_>, entry: Option<Arc<Entry>>, held: Option<&Variants>) {
+    let lookup = passage.copy.lookup;
+    let answers = |entry: &Arc<Entry>| lookup.is_some_and(|lookup| entry.may_answer(lookup));
+    match &entry {
+        Some(entry) if answers(entry) => ask_about(passage, view, entry, held),
+        _ => tell_apart(passage, view, held),
+    }
+    // Who shows credentials is never given what is not for such as they.
+    passage.copy.fallback = entry.filter(|entry| answers(entry) || lookup == Some(Lookup::Personal));
+}
+
+/// The answer where the origin failed a moment ago and is not asked again yet: what there is of a copy,
+/// else the failure.
+fn failed(passage: &mut Passage, failure: Failure, now: Now) -> Answer {
+    match failure {
+        Failure::Answer(entry) if !passage.has_fallback(now) => {
+            let age = entry.age_seconds(now.mono).to_compact_string();
+            let answer = Answer { reason: Reason::OriginError, content: Content::Copy(entry), fields: Fields::new() };
+            answer.with("age", age).with("cache-status", "Seawall; hit; detail=negative")
+        }
+        failure => passage.fall_back(failure.reason(), RETRY_AFTER_FAILURE, now),
+    }
+}
+
+fn ask_about(passage: &mut Passage, view: &View<'_>, entry: &Arc<Entry>, held: Option<&Variants>) {
+    passage.copy.validates = entry.can_be_validated().then(|| entry.clone());
+    tell_apart(passage, view, held);
+}
+
+/// Requests that are known to get different answers are not to wait for one another.
+fn tell_apart(passage: &mut Passage, view: &View<'_>, held: Option<&Variants>) {
+    if let Some(selecting) = held.and_then(Variants::selecting) {
+        passage.copy.said.clear();
+        selecting.write(view.fields, &mut passage.copy.said);
+    }
+}
+
+/// The answer from a copy: the whole, a part, or that the client has it.
+pub(crate) fn answer(passage: &Passage, view: &View<'_>, entry: Arc<Entry>, asked: Asked, now: Now) -> Answer {
+    let reason = if entry.state(now.mono) == State::Fresh { Reason::Hit } else { Reason::Stale };
+    let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };
+    let age = entry.age_seconds(now.mono).to_compact_string();
+    let content = content(passage, view, entry, asked.range);
+    let answer = Answer { reason, content, fields: Fields::new() };
+    answer.with("age", age).with("cache-status", status.to_compact_string())
+}
+
+/// What a client needs of a copy.
+pub(crate) fn content(passage: &Passage, view: &View<'_>, entry: Arc<Entry>, range: bool) -> Content {
+    if entry.precondition(view) == Precondition::NotModified {
+        return Content::NotModified(entry);
+    }
+    let part = if range { part(passage, view, &entry) } else { None };
+    match part {
+        Some(part) => Content::Part(entry, Box::new(part)),
+        None => Content::Copy(entry),
+    }
+}
+
+/// RFC 9110 §14.2: of a 200, and only while the client's other parts are of the same whole.
+fn part(passage: &Passage, view: &View<'_>, entry: &Entry) -> Option<Partial> {
+    let mut lines = view.fields.iter().filter(|f| f.name.eq_ignore_ascii_case("range")).map(|f| f.value);
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    if entry.status() != 200 || !if_range(view, &entry.validators()) {
+        return None;
+    }
+    let content_type = entry.fields().iter().find(|(name, _)| *name == http::header::CONTENT_TYPE);
+    let content_type = content_type.map(|(_, value)| value.as_bytes());
+    let boundary = format!("seawall-{}", passage.id.as_str());
+    Partial::of(&range::parse(line, entry.body().len()), entry.body(), content_type, &boundary)
+}

@@ -1,0 +1,86 @@
+//! What the answer to one visitor's own request says of the copies held: a write outdates them (RFC 9111
+//! §4.4), the answer to a HEAD renews or outdates them (§4.3.5).
+
+use std::sync::Arc;
+
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::cache::entry::Entry;
+use crate::cache::freshen::{self, HeadSays};
+use crate::cache::freshness::{Exchange, ResponseParts, Store, judge};
+use crate::cache::invalidation::{Write, outdated};
+use crate::cache::key;
+use crate::cache::purge::{Purge, Target};
+use crate::cache::request::Lookup;
+use crate::clock::Now;
+use crate::pipeline::passage::Passage;
+use crate::pipeline::view::Field;
+
+/// Tells the store.
+pub(super) fn answer(passage: &Passage, session: &Session, response: &ResponseHeader, now: Now) {
+    if passage.site.policy.caches.is_empty() {
+        return;
+    }
+    let fields: Vec<Field<'_>> =
+        response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+    let response = ResponseParts { status: response.status.as_u16(), fields: &fields };
+    match &passage.copy.renews {
+        Some(key) => to_head(passage, session, key, &response, now),
+        None => to_write(passage, &response, now),
+    }
+}
+
+fn to_write(passage: &Passage, response: &ResponseParts<'_>, now: Now) {
+    let Some(seen) = passage.seen.as_deref() else { return };
+    let write = Write { method: &seen.method, scheme: passage.scheme, host: &seen.host, target: &seen.target };
+    for page in outdated(&write, response) {
+        for target in spellings(passage, &page) {
+            let target =
+                Target::Written { host: key::bare_host(&seen.host, passage.scheme).into(), path_and_query: target };
+            passage.site.store.purge(&Purge { target, soft: true }, now);
+        }
+    }
+}
+
+/// A page's target as the caches' keys have it: each leaves out what it ignores.
+fn spellings(passage: &Passage, page: &str) -> Vec<Box<str>> {
+    let (path, query) = page.split_once('?').map_or((page, None), |(path, query)| (path, Some(query)));
+    let mut targets: Vec<Box<str>> = Vec::new();
+    for cache in &passage.site.policy.caches {
+        let kept: Vec<_> = key::kept_parameters(query, &cache.ignore_query).collect();
+        let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
+        if !targets.iter().any(|known| **known == *target) {
+            targets.push(target.into());
+        }
+    }
+    targets
+}
+
+fn to_head(passage: &Passage, session: &Session, key: &[u8], response: &ResponseParts<'_>, now: Now) {
+    let asked: Vec<Field<'_>> =
+        session.req_header().headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+    let Some(variants) = passage.site.store.get(key) else { return };
+    let Some(entry) = variants.select(&asked) else { return };
+    match freshen::head_says(entry, response) {
+        HeadSays::Nothing => {}
+        HeadSays::Changed => entry.expire(now.mono),
+        HeadSays::Same => {
+            let Some(cache) = passage.site.cache_of(passage.route()) else { return };
+            let merged = freshen::merged(entry, response);
+            let parts = ResponseParts { status: entry.status(), fields: &freshen::borrowed(&merged) };
+            let exchange = Exchange { request: passage.began, response: now };
+            match judge(&parts, Lookup::Plain, cache, exchange) {
+                Store::No(_) => entry.expire(now.mono),
+                Store::Yes(terms) => {
+                    let renewed = Entry::new(&parts, entry.body().clone(), terms, now);
+                    let renewed = renewed
+                        .for_requests(entry.selecting().clone())
+                        .marked(entry.mark().asked_again(entry.mark().stamp()));
+                    let renewed = if entry.is_encodable() { renewed.encodable() } else { renewed };
+                    passage.site.store.insert(key.into(), Arc::new(renewed), &asked, now.mono);
+                }
+            }
+        }
+    }
+}
