@@ -266,6 +266,26 @@ fn what_is_purged_is_hidden_in_the_snapshot_and_stays_so_after_a_restart() {
 }
 
 #[test]
+fn what_is_purged_stays_so_when_another_process_takes_over() {
+    let place = counting();
+    let mut edge = with_snapshot(&place);
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    assert_eq!(edge.get("/shown/", "").text(), "shown, once");
+    let mut kept = Client::connect(edge.admin);
+    let purge_on = |connection: &mut Client, url: &str| {
+        let what = json!({ "url": url, "who": "test" }).to_string();
+        connection.send(post("/api/v1/purge", JSON, &what)).looks_whole().map(|(answer, _)| answer.status)
+    };
+    assert_eq!(purge_on(&mut kept, "localhost/shown/"), Some(200));
+    edge.hand_over();
+    assert_eq!(edge.get("/shown/", "").reason(), "level_refused");
+    assert_ne!(purge_on(&mut kept, "localhost/other/"), Some(200), "nobody would hear of it");
+    assert_eq!(edge.get("/other/", "").text(), "other, once");
+    purge(&edge, &json!({ "url": "localhost/other/" }));
+    assert_eq!(edge.get("/other/", "").reason(), "level_refused");
+}
+
+#[test]
 fn a_record_of_purges_that_cannot_be_read_purges_everything_and_says_so() {
     let place = counting();
     let edge = with_snapshot(&place);
