@@ -41,6 +41,7 @@ pub mod clients;
 pub mod clock;
 pub mod concurrency;
 pub mod edge;
+pub mod files;
 pub mod front;
 pub mod keys;
 pub mod level;

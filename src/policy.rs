@@ -10,6 +10,7 @@ mod clients;
 mod concurrency;
 pub mod diagnose;
 pub mod file;
+mod files;
 mod level;
 mod priority;
 mod rate_limit;
@@ -25,6 +26,7 @@ use ipnet::IpNet;
 
 pub use clients::Clients;
 pub use concurrency::{Concurrency, Limit, Patience, Queue};
+pub use files::{Coding, Files};
 pub use level::{Level, LevelPolicy, Step, Threshold, Window};
 pub use priority::Priority;
 pub use rate_limit::{Plan, Plans, RateKey, RateLimit, client_net};
