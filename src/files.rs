@@ -1,15 +1,22 @@
 //! Static files: a directory of the policy's, served with everything that browsers and caches ask of one.
 //!
 //! What a request means, and how it is answered, is pure ([`Asked`], [`place`], [`encoding`],
-//! [`conditional`], [`reply`]).
+//! [`conditional`], [`reply`]). [`tree`] finds it, and [`audit`] looks for what should not be there.
 
+pub mod audit;
+mod beneath;
+mod body;
 pub mod conditional;
 pub mod encoding;
 pub mod pattern;
 pub mod place;
 pub mod reply;
+pub mod tree;
 
 use compact_str::CompactString;
+
+pub use body::Body;
+pub use tree::Tree;
 
 use conditional::Conditions;
 use encoding::Order;
@@ -21,21 +28,24 @@ use crate::policy::Files;
 /// A request for a file, in a form that outlives its head.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    pub place: Place,
+    /// None: there can't be such a file, or it is denied.
+    pub place: Option<Place>,
     pub order: Order,
     pub conditions: Conditions,
     pub query: Option<CompactString>,
+    /// Only the head is wanted.
+    pub head: bool,
 }
 
 impl Asked {
-    /// None: there can't be such a file.
-    pub fn of(view: &View<'_>, rules: &Files) -> Option<Self> {
-        Some(Self {
-            place: Place::of(view.path, &rules.strip)?,
+    pub fn of(view: &View<'_>, rules: &Files) -> Self {
+        Self {
+            place: Place::of(view.path, &rules.strip).filter(|place| !place.is_denied(rules)),
             order: encoding::order(view, &rules.precompressed),
             conditions: Conditions::of(view),
             query: view.query.map(CompactString::from),
-        })
+            head: view.method == "HEAD",
+        }
     }
 }
 

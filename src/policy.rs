@@ -50,6 +50,9 @@ pub struct WaitingRoomId(pub usize);
 /// Index into [`Policy::caches`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheId(pub usize);
+/// Index into [`Policy::files`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilesId(pub usize);
 /// Index into [`Policy::routes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteId(pub usize);
@@ -71,6 +74,7 @@ pub struct Policy {
     pub rate_limits: Vec<RateLimit>,
     pub waiting_rooms: Vec<WaitingRoom>,
     pub caches: Vec<Cache>,
+    pub files: Vec<Files>,
     /// `cache_store.memory`, bytes, over all caches.
     pub cache_memory: u64,
     /// `snapshot.dir`: a directory of files served where a level says `snapshot`.
@@ -272,6 +276,7 @@ pub enum Mode {
 pub struct Route {
     pub name: String,
     pub matcher: Matcher,
+    /// Of a route with files only where [`Route::has_level`].
     pub origin: OriginId,
     pub rate_limits: Vec<RateLimitId>,
     /// Tokens that a request takes from each of them; at most the least burst.
@@ -280,6 +285,8 @@ pub struct Route {
     /// An answer of this route ends its visitor's session after so long.
     pub ends_session: Option<Duration>,
     pub cache: Option<CacheId>,
+    /// Its answers are these files.
+    pub files: Option<FilesId>,
     /// By [`Level`] (`mode[level as usize]`), inheritance already worked out.
     pub mode: [Mode; 4],
     pub response_timeout: Option<Duration>,
@@ -291,6 +298,14 @@ pub struct Route {
     pub priority: Class,
     /// Percent of the origin's limit that its requests may have in flight.
     pub max_in_flight: u8,
+}
+
+impl Route {
+    /// Whether it does at some level of its origin what it does not at others, or goes there at all. Of files
+    /// that are served at every level no origin need be known.
+    pub fn has_level(&self) -> bool {
+        self.files.is_none() || self.mode != [Mode::Pass; 4]
+    }
 }
 
 /// Which requests a route takes: all that is set must hold; of a list, one.

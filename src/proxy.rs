@@ -33,6 +33,7 @@ mod reply;
 pub mod resolve;
 mod second_door;
 mod sink;
+mod static_file;
 
 pub use carried::{Answered, Carried, Role};
 pub use filling::{

@@ -99,9 +99,9 @@ pub fn not_found(rules: &Files, found: &Found) -> Reply {
 }
 
 /// To the directory's own URL: relative links in its page would lead elsewhere without the slash.
-pub fn redirect(asked: &Asked, rules: &Files) -> Reply {
-    let mut location = asked.place.directory_url(&rules.strip);
-    if let Some(query) = &asked.query {
+pub fn redirect(place: &Place, query: Option<&str>, rules: &Files) -> Reply {
+    let mut location = place.directory_url(&rules.strip);
+    if let Some(query) = query {
         location.push('?');
         location.push_str(query);
     }
@@ -115,7 +115,7 @@ pub fn redirect(asked: &Asked, rules: &Files) -> Reply {
 fn common(rules: &Files, found: &Found, asked: &Asked) -> Fields {
     let mut fields = Fields::new();
     // Only under its own name: a page that stands in for it may change.
-    let immutable = found.place == asked.place && found.place.is_immutable(rules);
+    let immutable = asked.place.as_ref() == Some(&found.place) && found.place.is_immutable(rules);
     fields.push(("cache-control", if immutable { IMMUTABLE.into() } else { max_age(rules) }));
     vary(&mut fields, rules);
     fields.push(("last-modified", http_date(found.stamp.modified_seconds()).into()));
@@ -201,7 +201,7 @@ mod tests {
     fn reply(path: &str, fields: &[(&'static str, &str)], coding: Option<Coding>) -> Reply {
         let rules = rules();
         let asked = view(fields, |view| Asked::of(&crate::pipeline::view::View { path, ..view.clone() }, &rules));
-        of(&asked.unwrap(), &rules, &found(path.trim_start_matches('/'), coding), RequestId::new(7), 2_000_000_000)
+        of(&asked, &rules, &found(path.trim_start_matches('/'), coding), RequestId::new(7), 2_000_000_000)
     }
 
     fn field<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
