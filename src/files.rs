@@ -35,6 +35,8 @@ pub struct Asked {
     pub query: Option<CompactString>,
     /// Only the head is wanted.
     pub head: bool,
+    /// A room guards it, or a cookie goes with it: no cache but the visitor's own may keep it.
+    pub personal: bool,
 }
 
 impl Asked {
@@ -45,6 +47,7 @@ impl Asked {
             conditions: Conditions::of(view),
             query: view.query.map(CompactString::from),
             head: view.method == "HEAD",
+            personal: false,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::pipeline::reason::Reason;
 use crate::policy::{Coding, Files};
 
 /// How long what never changes is kept (RFC 8246); a year is what caches take for ever.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const IMMUTABLE: &str = "max-age=31536000, immutable";
 
 /// A file that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +78,13 @@ pub fn of(asked: &Asked, rules: &Files, found: &Found, id: RequestId, now: u64) 
             }
             parts => {
                 let boundary = format_compact!("seawall-{}-{:016x}", id.as_str(), id.lot());
-                let pieces = multipart(parts, found.stamp.size, &kind, &boundary);
+                let pieces = multipart(parts, found, &kind, &boundary);
                 (206, Some(format_compact!("multipart/byteranges; boundary={boundary}")), pieces)
             }
         },
     };
-    describe(&mut fields, found, content_type, matches!(status, 200 | 206));
+    let coding = found.coding.filter(|_| !matches!(&decision, Decision::Parts(parts) if parts.len() > 1));
+    describe(&mut fields, coding, content_type, matches!(status, 200 | 206));
     let length = (status != 304).then(|| pieces.iter().map(Piece::length).sum());
     Reply { reason: Reason::File, status, fields, length, pieces }
 }
@@ -93,7 +94,7 @@ pub fn not_found(rules: &Files, found: &Found) -> Reply {
     let mut fields = Fields::new();
     fields.push(("cache-control", "no-cache".into()));
     vary(&mut fields, rules);
-    describe(&mut fields, found, Some(media_type(&found.place)), false);
+    describe(&mut fields, found.coding, Some(media_type(&found.place)), false);
     let length = found.stamp.size;
     Reply { reason: Reason::NotFound, status: 404, fields, length: Some(length), pieces: vec![Piece::Part(0..length)] }
 }
@@ -107,7 +108,7 @@ pub fn redirect(place: &Place, query: Option<&str>, rules: &Files) -> Reply {
     }
     let mut fields = Fields::new();
     fields.push(("location", location.into()));
-    fields.push(("cache-control", max_age(rules)));
+    fields.push(("cache-control", "no-cache".into()));
     Reply { reason: Reason::File, status: 301, fields, length: Some(0), pieces: Vec::new() }
 }
 
@@ -116,7 +117,14 @@ fn common(rules: &Files, found: &Found, asked: &Asked) -> Fields {
     let mut fields = Fields::new();
     // Only under its own name: a page that stands in for it may change.
     let immutable = asked.place.as_ref() == Some(&found.place) && found.place.is_immutable(rules);
-    fields.push(("cache-control", if immutable { IMMUTABLE.into() } else { max_age(rules) }));
+    let whose = if asked.personal { "private" } else { "public" };
+    let cache_control = match (immutable, rules.max_age.as_secs()) {
+        (true, _) => format_compact!("{whose}, {IMMUTABLE}"),
+        (false, 0) if asked.personal => "private, no-cache".into(),
+        (false, 0) => "no-cache".into(),
+        (false, seconds) => format_compact!("{whose}, max-age={seconds}"),
+    };
+    fields.push(("cache-control", cache_control));
     vary(&mut fields, rules);
     fields.push(("last-modified", http_date(found.stamp.modified_seconds()).into()));
     fields
@@ -128,21 +136,14 @@ fn vary(fields: &mut Fields, rules: &Files) {
     }
 }
 
-fn describe(fields: &mut Fields, found: &Found, content_type: Option<CompactString>, has_ranges: bool) {
+fn describe(fields: &mut Fields, coding: Option<Coding>, content_type: Option<CompactString>, has_ranges: bool) {
     if let Some(content_type) = content_type {
         fields.push(("content-type", content_type));
-        fields.extend(found.coding.map(|coding| ("content-encoding", coding.token().into())));
+        fields.extend(coding.map(|coding| ("content-encoding", coding.token().into())));
         fields.push(("x-content-type-options", "nosniff".into()));
     }
     if has_ranges {
         fields.push(("accept-ranges", "bytes".into()));
-    }
-}
-
-fn max_age(rules: &Files) -> CompactString {
-    match rules.max_age.as_secs() {
-        0 => "no-cache".into(),
-        seconds => format_compact!("public, max-age={seconds}"),
     }
 }
 
@@ -168,13 +169,15 @@ fn content_range(part: &Range<u64>, length: u64) -> CompactString {
     format_compact!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1))
 }
 
-/// Several parts, told apart by a boundary (RFC 9110 §14.6).
-fn multipart(parts: &[Range<u64>], length: u64, kind: &str, boundary: &str) -> Vec<Piece> {
+/// Several parts, told apart by a boundary (RFC 9110 §14.6). The whole that they make is not encoded; they
+/// are.
+fn multipart(parts: &[Range<u64>], found: &Found, kind: &str, boundary: &str) -> Vec<Piece> {
+    let encoding = found.coding.map(|coding| format!("Content-Encoding: {}\r\n", coding.token())).unwrap_or_default();
     let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
     let mut before = "";
     for part in parts {
-        let range = content_range(part, length);
-        let text = format!("{before}--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n");
+        let range = content_range(part, found.stamp.size);
+        let text = format!("{before}--{boundary}\r\nContent-Type: {kind}\r\n{encoding}Content-Range: {range}\r\n\r\n");
         pieces.push(Piece::Text(text.into()));
         pieces.push(Piece::Part(part.clone()));
         before = "\r\n";
@@ -192,6 +195,7 @@ fn http_date(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::files::tests::{rules, view};
+    use crate::pipeline::view::View;
 
     fn found(name: &str, coding: Option<Coding>) -> Found {
         let stamp = Stamp { device: 1, inode: 2, size: 10, modified_ns: 1_767_175_200_000_000_001 };
@@ -200,7 +204,7 @@ mod tests {
 
     fn reply(path: &str, fields: &[(&'static str, &str)], coding: Option<Coding>) -> Reply {
         let rules = rules();
-        let asked = view(fields, |view| Asked::of(&crate::pipeline::view::View { path, ..view.clone() }, &rules));
+        let asked = view(fields, |view| Asked::of(&View { path, ..view.clone() }, &rules));
         of(&asked, &rules, &found(path.trim_start_matches('/'), coding), RequestId::new(7), 2_000_000_000)
     }
 
@@ -231,7 +235,15 @@ mod tests {
 
     #[test]
     fn a_name_with_a_hash_never_changes() {
-        assert_eq!(field(&reply("/app.3f2a9c1b.js", &[], None), "cache-control"), Some(IMMUTABLE));
+        let told = |personal| {
+            let rules = rules();
+            let mut asked = view(&[], |view| Asked::of(&View { path: "/app.3f2a9c1b.js", ..view.clone() }, &rules));
+            asked.personal = personal;
+            let reply = of(&asked, &rules, &found("app.3f2a9c1b.js", None), RequestId::new(7), 2_000_000_000);
+            field(&reply, "cache-control").unwrap().to_owned()
+        };
+        assert_eq!(told(false), "public, max-age=31536000, immutable");
+        assert_eq!(told(true), "private, max-age=31536000, immutable");
     }
 
     #[test]
@@ -260,6 +272,9 @@ mod tests {
         };
         assert_eq!(body, format!("{}{}--{boundary}--\r\n", part("bytes 0-0/10", "x"), part("bytes 8-9/10", "xx")));
         assert_eq!(two.length, Some(body.len() as u64));
+        let packed = reply("/a.css", &[("Range", "bytes=0-0,-2")], Some(Coding::Gzip));
+        assert_eq!(field(&packed, "content-encoding"), None, "the parts are encoded, not what they make");
+        assert!(text(&packed.pieces[0]).contains("\r\nContent-Encoding: gzip\r\n"));
         let none = reply("/a.css", &[("Range", "bytes=10-")], None);
         assert_eq!((none.status, none.length, field(&none, "content-range")), (416, Some(0), Some("bytes */10")));
     }

@@ -17,7 +17,8 @@ pub fn files(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
         return Flow::Respond(refusal(passage, view, Reason::MethodRefused).with("allow", "GET, HEAD"));
     }
     passage.format = format(passage.route(), view);
-    passage.file = Some(Box::new(Asked::of(view, rules)));
+    let personal = passage.route().waiting_room.is_some() || !passage.cookies.is_empty();
+    passage.file = Some(Box::new(Asked { personal, ..Asked::of(view, rules) }));
     Flow::Continue
 }
 
