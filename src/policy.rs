@@ -81,7 +81,7 @@ pub struct Policy {
     pub snapshot_dir: Option<PathBuf>,
     pub level: LevelPolicy,
     /// In the file's order: the first that matches wins. The last one made by the loader matches
-    /// everything if the file gave no such route.
+    /// everything if the file gave no such route and there is an origin.
     pub routes: Vec<Route>,
     pub log: Log,
 }

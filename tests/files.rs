@@ -396,3 +396,21 @@ fn check_warns_of_what_should_not_be_served_and_explain_shows_the_file() {
     assert!(explained(&["/.env"]).contains("404.html, as the page of a 404"));
     assert!(explained(&["/docs"]).contains("a redirect"));
 }
+
+#[test]
+fn what_a_room_guards_is_kept_by_nobody_but_its_visitor() {
+    let dir = site();
+    let rest = format!("[waiting_room.drop]\ncapacity = 1\n{FILES}waiting_room = \"drop\"\n");
+    let edge = Edge::start_in(dir, &policy("", &rest));
+    let inside = edge.get("/app.3f2a9c1b.js", "");
+    assert_eq!(inside.status, 200);
+    assert_eq!(inside.field("cache-control"), Some("private, max-age=31536000, immutable"));
+    let cookies = inside.cookies();
+    assert!(cookies.contains("seawall"), "{inside:?}");
+    for waits in [edge.get("/", ""), H2::connect(edge.tls).get("/", &[])] {
+        assert_eq!((waits.status, waits.field("cache-control")), (503, Some("no-store")));
+    }
+    let again = edge.get("/a.css", &format!("Cookie: {cookies}\r\n"));
+    assert_eq!((again.status, again.text().as_str()), (200, "body { color: red }"));
+    assert_eq!(again.field("cache-control"), Some("private, no-cache"));
+}

@@ -181,6 +181,32 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
+        let (dir, root) = site();
+        let outside = dir.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("c.txt"), "a secret outside").unwrap();
+        let (shown, next) = (dir.path().join("root/shown"), dir.path().join("root/next"));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    for target in ["../outside", "a/b"] {
+                        symlink(target, &next).unwrap();
+                        std::fs::rename(&next, &shown).unwrap();
+                    }
+                }
+            });
+            for _ in 0..2_000 {
+                let opened = root.look("shown/c.txt");
+                assert!(!matches!(opened, Ok(Opened::Regular(_, stamp)) if stamp.size != 6), "outside");
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(matches!(root.look("shown/c.txt"), Ok(Opened::Regular(..))), "it is inside in the end");
+    }
+
+    #[test]
     fn a_root_that_is_a_link_may_be_swapped() {
         let dir = tempfile::tempdir().unwrap();
         for release in ["1", "2"] {
