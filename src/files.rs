@@ -7,6 +7,7 @@ pub mod audit;
 mod beneath;
 mod body;
 pub mod conditional;
+mod disk;
 pub mod encoding;
 pub mod pattern;
 pub mod place;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::Stamp;
 use super::beneath::stamp;
+use super::disk;
 use super::reply::Piece;
 
 /// Bytes read at a time: what a reader who does not take them holds in memory.
@@ -60,7 +61,7 @@ impl Body {
                 let (file, was) = (file.clone(), *was);
                 let chunk = self.part.start..self.part.end.min(self.part.start + CHUNK);
                 self.part.start = chunk.end;
-                tokio::task::spawn_blocking(move || read(&file, &was, chunk)).await.map_err(io::Error::other)?.map(Some)
+                disk::wait(move || read(&file, &was, chunk)).await.map(Some)
             }
         }
     }

@@ -11,6 +11,7 @@ use moka::sync::Cache;
 use super::Asked;
 use super::beneath::{Opened, Root};
 use super::body::{Body, Source, read_whole};
+use super::disk;
 use super::encoding::Order;
 use super::place::Place;
 use super::reply::{self, Found, Reply};
@@ -113,8 +114,7 @@ impl Tree {
             return Ok(kept.sought());
         }
         let (rules, place, order, held) = (self.rules.clone(), place.clone(), order.clone(), kept.clone());
-        let sought = tokio::task::spawn_blocking(move || look_and_read(&rules, &place, &order, held.as_deref()));
-        let sought = sought.await.map_err(io::Error::other)??;
+        let sought = disk::wait(move || look_and_read(&rules, &place, &order, held.as_deref())).await?;
         match &sought {
             Sought::File(found, Source::Kept(bytes)) if kept.as_ref().is_none_or(|kept| kept.found != *found) => {
                 let kept = Kept { found: found.clone(), bytes: bytes.clone(), checked: AtomicU64::new(now.as_nanos()) };
