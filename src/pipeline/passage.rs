@@ -25,6 +25,7 @@ use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
+use crate::files::Asked;
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
@@ -115,6 +116,8 @@ pub struct Passage {
     /// The room of a dry run that would have held it.
     pub would_hold: Option<WaitingRoomId>,
     pub copy: CopyUse,
+    /// The file that is its answer.
+    pub file: Option<Box<Asked>>,
     pub permit: Option<Permit>,
     /// How long it waited for its place at the origin.
     pub queued: Duration,
@@ -147,6 +150,7 @@ impl Passage {
             would_refuse: None,
             would_hold: None,
             copy: CopyUse::default(),
+            file: None,
             permit: None,
             queued: Duration::ZERO,
             seen: None,
