@@ -37,6 +37,7 @@ mod reply;
 pub mod resolve;
 mod second_door;
 mod sink;
+mod static_file;
 mod watched;
 mod written;
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
 
+#[path = "broken_policies/files.rs"]
+mod files;
 #[path = "broken_policies/rooms.rs"]
 mod rooms;
 

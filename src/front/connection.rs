@@ -172,6 +172,7 @@ impl Connection {
                 return step;
             }
             Outcome::Answer(answer) => Then::Answer(answer),
+            Outcome::File(asked) => Then::File(asked),
         };
         passage.keep_seen(&view);
         let errand = Errand {

@@ -13,7 +13,9 @@ use super::chunked::Scanner;
 use super::connection::Connection;
 use super::lent::Home;
 use super::render::{self, Terms};
+use super::static_file;
 use super::stream::Conn;
+use crate::files::Asked;
 use crate::pipeline::answer::{Answer, Content};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
@@ -51,6 +53,7 @@ pub struct Errand {
 #[expect(clippy::large_enum_variant, reason = "made once an errand, which is boxed")]
 pub enum Then {
     Answer(Answer),
+    File(Box<Asked>),
     /// Go to the origin; with a key and a head, by a fill.
     Origin(Option<(Box<[u8]>, Bytes)>),
 }
@@ -59,13 +62,14 @@ pub enum Then {
 pub async fn run(on: Connection, mut errand: Errand) -> Option<Connection> {
     match std::mem::replace(&mut errand.then, Then::Origin(None)) {
         Then::Answer(answer) => answered(on, errand, answer).await,
+        Then::File(asked) => static_file::give(on, errand, *asked).await,
         Then::Origin(Some((key, head))) => by_fill(on, errand, &key, head).await,
         Then::Origin(None) => alone(on, errand).await,
     }
 }
 
 /// Gives Seawall's own answer, with the request's body out of the way first.
-async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) -> Option<Connection> {
+pub(super) async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) -> Option<Connection> {
     let drained = drain(&mut on.conn, &errand).await;
     errand.terms.keep_alive &= drained;
     let file = match &answer.content {
@@ -201,7 +205,7 @@ async fn read_ahead(on: &mut Connection, errand: &mut Errand) -> Result<bool, Op
 }
 
 /// Reads a refused request's body to its end, where that is cheap; whether it was.
-async fn drain(conn: &mut Conn, errand: &Errand) -> bool {
+pub(super) async fn drain(conn: &mut Conn, errand: &Errand) -> bool {
     match errand.body {
         BodyKind::None => return true,
         // Nothing was promised, and what the client now does is its own choice.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::clock::Now;
+use crate::files::reply::Reply;
 use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
 use crate::pipeline::view::Version;
 use crate::proxy::fill::{Head, Hint};
@@ -100,6 +101,20 @@ pub fn answer(
         body = Bytes::new();
     }
     Rendered { rest: body, body_bytes }
+}
+
+/// Writes the head of an answer with a file.
+pub fn file_head(reply: &Reply, common: Fields, terms: Terms, now: Now, out: &mut BytesMut) {
+    out.reserve(HEAD);
+    status_line(reply.status, out);
+    if let Some(length) = reply.length {
+        write_field("content-length", itoa::Buffer::new().format(length), out);
+    }
+    for (name, value) in reply.fields.iter().chain(&common) {
+        write_field(name, value, out);
+    }
+    date(now, out);
+    end_head(terms, out);
 }
 
 /// How the body of a fill's answer is framed.

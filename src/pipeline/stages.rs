@@ -1,6 +1,7 @@
 //! The stages: each a few lines between a core module and the request.
 
 pub(crate) mod copies;
+mod files;
 
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
+
+pub use files::{explain_files, files};
 
 /// When to come back to an edge that is short.
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
@@ -73,7 +76,9 @@ pub fn in_vain(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Answe
 /// At which level it is served, and what the route does at it. `refuse` answers at once; every
 /// other mode travels on to the stage that it is about.
 pub fn level(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
-    passage.level = passage.origin().level();
+    if passage.route().has_level() {
+        passage.level = passage.origin().level();
+    }
     passage.mode = passage.route().mode.get(passage.level as usize).copied().unwrap_or_default();
     if passage.mode == Mode::Refuse {
         return Flow::Respond(switched_off(passage, view));
@@ -254,8 +259,14 @@ impl Explained<'_> {
 }
 
 pub fn explain_route(asked: &Explained<'_>, _: Level) -> String {
-    let origin = asked.policy.origins.get(asked.route.origin.0).map_or("?", |o| o.name.as_str());
-    format!("`{}`, to origin `{origin}`, as {}", asked.route.name, asked.class.name())
+    let (route, class) = (&asked.route.name, asked.class.name());
+    match files::of(asked.policy, asked.route) {
+        Some(files) => format!("`{route}`, to files `{}`, as {class}", files.name),
+        None => {
+            let origin = asked.policy.origins.get(asked.route.origin.0).map_or("?", |o| o.name.as_str());
+            format!("`{route}`, to origin `{origin}`, as {class}")
+        }
+    }
 }
 
 pub fn explain_level(asked: &Explained<'_>, level: Level) -> String {
@@ -338,7 +349,9 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
 }
 
 pub fn explain_admission(asked: &Explained<'_>, level: Level) -> String {
-    if matches!(asked.mode(level), Mode::Snapshot | Mode::Newest | Mode::Refuse | Mode::Wait) {
+    if matches!(asked.mode(level), Mode::Snapshot | Mode::Newest | Mode::Refuse | Mode::Wait)
+        || asked.route.files.is_some()
+    {
         return "not reached".to_owned();
     }
     let Some(origin) = asked.policy.origins.get(asked.route.origin.0) else { return String::new() };

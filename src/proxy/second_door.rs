@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use super::fill::{Head, Missed, Reader};
 use super::filling::{self, Miss};
 use super::watched::watch;
-use super::{Answered, Carried, Ctx, Door, Result, Role, reply};
+use super::{Answered, Carried, Ctx, Door, Result, Role, reply, static_file};
 use crate::front::head::is_host;
 use crate::pipeline::answer::{Answer, Format};
 use crate::pipeline::client::identify;
@@ -92,6 +92,10 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
                 filling::refresh(door, &passage, Miss { key, head: head.clone() });
             }
             finish(door, session, ctx, passage, answer).await
+        }
+        Outcome::File(asked) => {
+            let written = static_file::write(&mut passage, session, &asked, now).await;
+            written_out(ctx, passage, written)
         }
         Outcome::Origin => {
             let carried = Carried { passage, role: Role::Visitor, continued: false, answered: None };
@@ -274,6 +278,11 @@ async fn finish(
     passage.because(answer.reason);
     super::encode(door, &mut passage);
     let written = reply::write(&mut passage, session, answer).await;
+    written_out(ctx, passage, written)
+}
+
+/// What was answered is over as far as the visitor is concerned.
+fn written_out(ctx: &mut Ctx, passage: Passage, written: Result<u64>) -> Result<bool> {
     ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false, answered: None }));
     ctx.body_out = written?;
     Ok(true)

@@ -97,7 +97,7 @@ impl Span {
 
     /// Answered without a request of their own to the origin.
     pub fn hits(&self) -> u64 {
-        [Reason::Hit, Reason::Fill, Reason::Stale, Reason::Snapshot].map(|r| self.given(r)).iter().sum()
+        [Reason::Hit, Reason::Fill, Reason::Stale, Reason::Snapshot, Reason::File].map(|r| self.given(r)).iter().sum()
     }
 
     /// Told to come back, or failed; with each reason that was given.

@@ -126,6 +126,7 @@ impl Writer {
         self.asked = self.door.clock.now();
         self.stamp = passage.site.store.purges().stamp(self.asked.mono);
         self.fill.asked.set(self.stamp);
+        self.notes.asked(self.stamp);
         self.request.clone()
     }
 

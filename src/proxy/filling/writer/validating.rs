@@ -8,7 +8,7 @@ use super::super::{Miss, room_for_fields, run, said};
 use super::{Kept, Writer, end_to_end};
 use crate::cache::freshen;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, judge};
-use crate::cache::purge::Tags;
+use crate::cache::purge::{Tags, Verdict};
 use crate::cache::vary::{self, Selecting};
 use crate::clock::Now;
 use crate::pipeline::passage::Passage;
@@ -45,7 +45,9 @@ impl Writer {
             // Nobody asked whether anything is still right.
             return self.refuse(Reason::OriginFailed, RETRY_AFTER_FAILURE);
         };
-        if !freshen::is_about(&entry, update) {
+        // Purged before it was asked about: what it was is not to come back.
+        let gone = passage.site.store.purges().verdict(entry.mark()) == Verdict::Gone;
+        if gone || !freshen::is_about(&entry, update) {
             return self.ask_for_the_whole(passage);
         }
         let merged = freshen::merged(&entry, update);
