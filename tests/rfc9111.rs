@@ -17,8 +17,10 @@ use support::{Answer, Client, Edge, H2, Origin, Request, eventually, origin};
 const ROUTES: &str = "[cache.own]\nttl = \"origin\"\nstale_if_error = \"0s\"\n\
     [cache.lenient]\nttl = \"origin\"\nstale_if_error = \"1h\"\nrequest_directives = \"never\"\n\
     vary_cookies = [\"currency\"]\n\
+    [cache.patient]\nttl = \"origin\"\nstale_while_revalidate = \"1h\"\n\
     [cache.small]\nttl = \"1h\"\nmax_object = \"10B\"\n\
     [[route]]\npath = \"/lenient/**\"\ncache = \"lenient\"\n\
+    [[route]]\npath = \"/patient/**\"\ncache = \"patient\"\n\
     [[route]]\npath = \"/small/**\"\ncache = \"small\"\n\
     [[route]]\npath = \"/none/**\"\ncache = false\n\
     [[route]]\ncache = \"own\"\n";
@@ -111,6 +113,24 @@ fn a_304_gives_a_copy_a_new_life() {
         let third = door.get("/", &[]);
         assert_hit(&third);
         assert_eq!(third.text(), "page");
+    }
+    assert_eq!(place.count(), 4);
+}
+
+#[test]
+fn a_stale_copy_that_answers_is_asked_about_meanwhile() {
+    let place = Origin::start(|request, to| match request.field("if-none-match") {
+        Some("\"v1\"") => not_modified(to, "ETag: \"v1\"\r\nCache-Control: max-age=60\r\nX-Round: again\r\n"),
+        _ => ok(to, "ETag: \"v1\"\r\nCache-Control: max-age=60\r\nAge: 60\r\nX-Round: first\r\n", "page"),
+    });
+    let edge = edge(&place);
+    for mut door in doors(&edge) {
+        door.get("/patient/", &[]);
+        let stale = door.get("/patient/", &[]);
+        assert_hit(&stale);
+        assert_eq!((stale.field("x-round"), stale.text().as_str()), (Some("first"), "page"));
+        eventually("the copy is renewed", || door.get("/patient/", &[]).field("x-round") == Some("again"));
+        assert_hit(&door.get("/patient/", &[]));
     }
     assert_eq!(place.count(), 4);
 }

@@ -109,8 +109,7 @@ impl Partial {
 }
 
 impl Partial {
-    /// The fields of the whole's that hold for the answer too: of a 416, only those that tell which whole it
-    /// was.
+    /// The fields of the whole's that hold for the answer too; a 416 is about no part of it.
     pub fn fields_of<'f>(
         &self,
         whole: &'f [(HeaderName, HeaderValue)],
@@ -118,7 +117,7 @@ impl Partial {
         let (own_type, none) = (self.content_type.is_some(), self.status == 416);
         whole.iter().filter(move |(name, _)| match *name {
             header::CONTENT_TYPE => !own_type && !none,
-            header::DATE | header::ETAG | header::CACHE_CONTROL | header::VARY => true,
+            header::DATE => true,
             _ => !none,
         })
     }
