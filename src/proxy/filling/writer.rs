@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 
 use super::notes::{Failing, Notes};
 use super::{Miss, room_for_fields, run, said};
-use crate::cache::encoded::{is_encodable, is_of_size, varies_by_coding};
+use crate::cache::encoded::{Encoded, is_encodable, is_of_size, varies_by_coding};
 use crate::cache::entry::Entry;
 use crate::cache::fill_request::nominated;
 use crate::cache::freshen;
@@ -73,8 +73,8 @@ struct Storing {
     store: Arc<store::Store>,
     /// The body, where the origin said that it is still right.
     body: Option<Bytes>,
-    /// Text, as far as the head says.
-    encodable: bool,
+    /// Of text, as far as the head says.
+    codings: Option<Arc<Encoded>>,
 }
 
 /// An answer to be kept, but for what is for one reader alone.
@@ -86,7 +86,7 @@ struct Kept {
     selecting: Selecting,
     mark: Mark,
     body: Option<Bytes>,
-    encodable: bool,
+    codings: Option<Arc<Encoded>>,
 }
 
 impl Writer {
@@ -184,10 +184,8 @@ impl Writer {
                 }
                 self.max = cache.max_object;
                 let mark = self.mark(response);
-                let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
-                let terms = Terms { fresh_for, ..terms };
-                let encodable = cache.compress && is_encodable(response);
-                let kept = Kept { status, fields, length, terms, selecting, mark, body: None, encodable };
+                let codings = (cache.compress && is_encodable(response)).then(Arc::default);
+                let kept = Kept { status, fields, length, terms, selecting, mark, body: None, codings };
                 self.keep(passage, kept, now);
             }
             (Some((Store::No(Unstorable::TooLarge), cache)), Some(_))
@@ -223,21 +221,24 @@ impl Writer {
 
     /// Opens an answer that an entry comes of.
     fn keep(&mut self, passage: &Passage, kept: Kept, now: Now) {
-        let Kept { status, fields, length, terms, selecting, mark, body, encodable } = kept;
+        let Kept { status, fields, length, terms, selecting, mark, body, codings } = kept;
+        let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
+        let terms = Terms { fresh_for, ..terms };
         let store = passage.site.store.clone();
         let whole: Vec<Field<'_>> = fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
         let withheld = withheld(&ResponseParts { status, fields: &whole });
         let is_own = |(name, _): &(String, Vec<u8>)| withheld.iter().any(|own| own == name.as_bytes());
         let stored = fields.clone();
         let (own, mut fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(is_own);
-        if encodable && !varies_by_coding(fields.iter().filter(|(n, _)| n == "vary").map(|(_, v)| v.as_slice())) {
+        if codings.is_some() && !varies_by_coding(fields.iter().filter(|(n, _)| n == "vary").map(|(_, v)| v.as_slice()))
+        {
             // Who follows gets it as it came; the next in a coding.
             fields.push(("vary".to_owned(), b"Accept-Encoding".to_vec()));
         }
         let said = body.is_some().then_some(304);
         let head = Head { status, fields, length, stored: true, own, selecting: selecting.clone(), said };
         self.storing =
-            Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body, encodable });
+            Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body, codings });
         let mut whom = For::Everyone;
         if terms.is_for_one_use() {
             // Who comes from now on has to ask for themselves.
@@ -302,8 +303,9 @@ impl Writer {
                     said if said.tags() == Tags::None => entry.mark().asked_again(self.stamp),
                     said => said,
                 };
-                let encodable = entry.is_encodable();
-                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body, encodable }, now);
+                // The same body: what was made of it is still right.
+                let codings = entry.codings().cloned();
+                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body, codings }, now);
             }
             _ => {
                 entry.expire(now.mono);
@@ -406,10 +408,13 @@ impl Storing {
     fn keep(self, key: Box<[u8]>, request: &[u8], body: Bytes) {
         let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
         let response = ResponseParts { status: self.status, fields: &fields };
-        let encodable = self.encodable && is_of_size(body.len());
+        let codings = self.codings.filter(|_| is_of_size(body.len()));
         let entry = Entry::new(&response, body, self.terms, self.arrived);
         let entry = entry.for_requests(self.selecting).marked(self.mark);
-        let entry = if encodable { entry.encodable() } else { entry };
+        let entry = match codings {
+            Some(codings) => entry.encodable(codings),
+            None => entry,
+        };
         let mut room = room_for_fields();
         self.store.insert(key, Arc::new(entry), said(request, &mut room), self.arrived.mono);
     }
