@@ -3,29 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
+use super::fields::{end_to_end, unconditional};
 use super::notes::{Failing, Notes};
+use super::storing::{Kept, Storing};
 use super::{Miss, room_for_fields, run, said};
-use crate::cache::encoded::{Encoded, is_encodable, is_of_size, varies_by_coding};
+use crate::cache::encoded::{is_encodable, varies_by_coding};
 use crate::cache::entry::Entry;
-use crate::cache::fill_request::nominated;
 use crate::cache::freshen;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge, withheld};
 use crate::cache::jitter::shorten;
 use crate::cache::purge::{Mark, Names, Stamp, Tags};
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Slot};
 use crate::cache::request::Lookup;
+use crate::cache::tags;
 use crate::cache::vary::{self, Selecting};
-use crate::cache::{store, tags, version};
 use crate::clock::Now;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::Field;
 use crate::policy;
 use crate::proxy::fill::{Fill, For, Head, Held, Missed, is_error};
-use crate::proxy::forward::{is_hop_by_hop, is_stream};
+use crate::proxy::forward::is_stream;
 use crate::proxy::{Door, RETRY_AFTER_FAILURE};
 
 /// The share (one in so many) of the cache's memory that bodies of fills in flight may take beside it.
@@ -60,33 +61,6 @@ pub struct Writer {
     settled: bool,
     /// Another writer has taken its fill over.
     handed_on: bool,
-}
-
-/// What is known of an entry to be, before its body is there.
-struct Storing {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    terms: Terms,
-    selecting: Selecting,
-    arrived: Now,
-    mark: Mark,
-    store: Arc<store::Store>,
-    /// The body, where the origin said that it is still right.
-    body: Option<Bytes>,
-    /// Of text, as far as the head says.
-    codings: Option<Arc<Encoded>>,
-}
-
-/// An answer to be kept, but for what is for one reader alone.
-struct Kept {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    length: Option<u64>,
-    terms: Terms,
-    selecting: Selecting,
-    mark: Mark,
-    body: Option<Bytes>,
-    codings: Option<Arc<Encoded>>,
 }
 
 impl Writer {
@@ -403,23 +377,6 @@ impl Writer {
     }
 }
 
-impl Storing {
-    /// Puts it into the store.
-    fn keep(self, key: Box<[u8]>, request: &[u8], body: Bytes) {
-        let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
-        let response = ResponseParts { status: self.status, fields: &fields };
-        let codings = self.codings.filter(|_| is_of_size(body.len()));
-        let entry = Entry::new(&response, body, self.terms, self.arrived);
-        let entry = entry.for_requests(self.selecting).marked(self.mark);
-        let entry = match codings {
-            Some(codings) => entry.encodable(codings),
-            None => entry,
-        };
-        let mut room = room_for_fields();
-        self.store.insert(key, Arc::new(entry), said(request, &mut room), self.arrived.mono);
-    }
-}
-
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.handed_on {
@@ -434,30 +391,7 @@ impl Drop for Writer {
     }
 }
 
-/// A request without its conditions.
-fn unconditional(head: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(head.len());
-    for line in head.split_inclusive(|b| *b == b'\n') {
-        if !line.starts_with(b"if-none-match:") && !line.starts_with(b"if-modified-since:") {
-            out.extend_from_slice(line);
-        }
-    }
-    out.freeze()
-}
-
 /// An error of the origin's that is about nobody in particular: the request was nobody's.
 fn is_failure(status: u16, passage: &Passage) -> bool {
     status >= 500 && passage.copy.lookup == Some(Lookup::Plain)
-}
-
-/// What may be passed on. The length is written anew by whoever sends the body.
-fn end_to_end(fields: &[Field<'_>]) -> Vec<(String, Vec<u8>)> {
-    let nominated = nominated(fields);
-    fields
-        .iter()
-        .filter(|f| !is_hop_by_hop(f.name) && f.name != "content-length" && f.name != "seawall-room")
-        .filter(|f| !tags::is_hidden(f.name) && f.name != version::FIELD)
-        .filter(|f| !nominated.iter().any(|n| n == f.name))
-        .map(|f| (f.name.to_owned(), f.value.to_vec()))
-        .collect()
 }
