@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use seawall::clock::{Clock, Mono, Now};
+use seawall::keys::Keys;
 use seawall::pipeline::answer::RequestId;
 use seawall::pipeline::passage::Passage;
 use seawall::pipeline::reason::Reason;
@@ -72,7 +73,15 @@ impl Asker {
         let policy = loaded.policy.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
         let passes = policy.clients.iter().map(|_| None).collect();
         let telemetry = Arc::new(Telemetry::new(None));
-        let parts = Parts { clock: Clock::start(), telemetry, snapshot: None, rooms: Vec::new(), passes, seed: 7 };
+        let parts = Parts {
+            clock: Clock::start(),
+            telemetry,
+            snapshot: None,
+            rooms: Vec::new(),
+            passes,
+            keys: Arc::new(Keys::from_bytes(1, &[7; 32])),
+            seed: 7,
+        };
         Self { site: Arc::new(Site::bind(policy, None, parts)), at: 0 }
     }
 

@@ -26,6 +26,8 @@ import time
 SERVER_CORE, LOAD_CORE = 0, 1
 CONNECTIONS = 64
 BODY = b"seawall " * 128  # 1 KiB
+LARGE = BODY * 10
+BODIES = {"/hit": BODY, "/pass": BODY, "/large": LARGE}
 TICKS = os.sysconf("SC_CLK_TCK")
 PER_SOURCE = 2_500  # idle connections from one 127.0.0.x address
 
@@ -65,7 +67,7 @@ rate_limit = "none"
 path = "/room"
 waiting_room = "full"
 [[route]]
-path = "/hit"
+path = ["/hit", "/large"]
 cache = "page"
 [[route]]
 path = "/pass"
@@ -106,6 +108,7 @@ NGINX_SERVER = """
         listen 127.0.0.1:{port} backlog=4096;
         location = /refused {{ return 503; }}
         location = /hit {{ proxy_pass http://file; proxy_cache page; proxy_cache_valid 200 60s; }}
+        location = /large {{ proxy_pass http://file; proxy_cache page; proxy_cache_valid 200 60s; }}
         location = /pass {{ proxy_pass http://file; }}
     }}
 """
@@ -144,6 +147,7 @@ CASES = [
     Case("room, JSON, 503", "/room", 503, "/refused", 1.2, JSON, ticket=True, origin="none"),
     Case("room poll, JSON, 200", "/.seawall/room/full", 200, "/refused", 1.2, JSON, ticket=True, origin="none"),
     Case("cache hit, 1 KiB", "/hit", 200, "/hit", 0.7, origin="none"),
+    Case("cache hit, 10 KiB", "/large", 200, "/large", 0.9, origin="none"),
     Case("pass-through, 1 KiB", "/pass", 200, "/pass", 2.2, origin="each"),
 ]
 
@@ -312,7 +316,7 @@ def verify(case, server):
     got, fields, body = ask(server.port, path, headers, times=3)
     if got != status:
         sys.exit(f"{case.name}: {server.name} answers {got} to {path}, not {status}")
-    if status == 200 and path in ("/hit", "/pass") and body != BODY:
+    if status == 200 and body != BODIES.get(path, body):
         sys.exit(f"{case.name}: {server.name} sends another body ({len(body)} bytes)")
     if case.ticket and server.name == "seawall" and case.headers == JSON and json.loads(body)["state"] != "queued":
         sys.exit(f"{case.name}: not queued: {body[:300]}")
@@ -502,6 +506,7 @@ def main():
             www.mkdir()
             for name in ("hit", "pass", "room", "refused"):
                 (www / name).write_bytes(BODY)
+            (www / "large").write_bytes(LARGE)
             show_head()
             rows = run_cpu(args, directory, origin, script)
             idle = run_memory(args, directory, origin.port) if args.idle else {}

@@ -32,7 +32,7 @@ class Seawall:
 
     def __init__(self, binary, policy, port):
         self.command, self.policy, self.port = [str(pathlib.Path(binary).resolve()), "run"], policy, port
-        self.process, self.cpu_before, self.memory = None, 0.0, 0
+        self.process, self.successors, self.cpu_before, self.memory = None, [], 0.0, 0
 
     def start(self):
         self.process = subprocess.Popen([*self.command, str(self.policy)], cwd=self.policy.parent)
@@ -49,15 +49,37 @@ class Seawall:
         self.process.kill()
         self.process.wait()
 
+    def pid(self):
+        return self.successors[-1] if self.successors else self.process.pid
+
+    def hand_over(self):
+        """QUIT: a new process of the same binary goes on, and the old one ends when its connections have."""
+        old = self.pid()
+        children = pathlib.Path(f"/proc/{old}/task/{old}/children")
+        before = self.cpu()
+        os.kill(old, signal.SIGQUIT)
+        for _ in range(400):
+            if started := children.read_text().split():
+                # What the old one still does is not counted.
+                self.successors.append(int(started[0]))
+                self.cpu_before = before
+                return
+            time.sleep(0.02)
+        sys.exit("seawall started no new process")
+
     def cpu(self):
         """Seconds of CPU, over all its lives."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        fields = pathlib.Path(f"/proc/{self.pid()}/stat").read_text().rsplit(")", 1)[1].split()
+        status = pathlib.Path(f"/proc/{self.pid()}/status").read_text()
         self.memory = max(self.memory, int(status.split("VmRSS:")[1].split()[0]) // 1024)
         return self.cpu_before + (int(fields[11]) + int(fields[12])) / TICKS
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
+        for pid in self.successors:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         if self.process.poll() is None:

@@ -22,6 +22,7 @@ no slot wasted (--use)
 
 The issue's crowd, in its three ways of being connected, and with sessions as long as a site's:
 
+    python3 loadtest/room.py --no-kill --hand-overs 3
     python3 loadtest/room.py --no-kill --capacity 500 --visitors 100000 --no-shows 0.3 --ramp 60
     … --connections closing
     … --connections own --visitors 15000
@@ -172,11 +173,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=900, help="then everyone goes home")
     parser.add_argument("--use", type=float, default=0.0, help="share of the capacity that must be inside")
     parser.add_argument("--no-kill", action="store_true")
+    parser.add_argument("--hand-overs", type=int, default=0, help="QUIT, so many times, evenly over the run")
     args = parser.parse_args()
     ports = {name: crowds.free_port() for name in ("edge", "admin", "origin")}
     with tempfile.TemporaryDirectory() as directory:
         seawall = crowds.Seawall(args.seawall, written(args, directory, ports), ports["edge"]).start()
-        killed = []
+        killed, handed = [], []
 
         def each(progress):
             if not killed and not args.no_kill and progress["gone"] >= args.visitors // 2:
@@ -184,6 +186,10 @@ def main():
                 killed.append(progress["seconds"])
                 seawall.kill()
                 seawall.start()
+            if progress["gone"] >= args.visitors * (len(handed) + 1) // (args.hand_overs + 1) and len(handed) < args.hand_overs:
+                print(f"{progress['seconds']:5.0f} s  a hand-over", flush=True)
+                handed.append(progress["seconds"])
+                seawall.hand_over()
 
         try:
             figures = crowds.run(args, seawall, planned(args, ports), each)

@@ -1,10 +1,9 @@
 //! The admin listener: what the edge does, in numbers, and an operator's levers.
 //!
-//! On loopback only, until tokens are built. A web page that an operator happens to visit must not
-//! be able to use it: a request has to name the listener as its host, and a change has to be JSON,
-//! which no page of another origin may send without asking first.
+//! On loopback, or for those who have a token (`access`). A web page that an operator happens to visit
+//! must not be able to use it: a request without a token has to name the listener as its host, and a
+//! change has to be JSON, which no page of another origin may send without asking first.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -28,9 +27,15 @@ use crate::pipeline::site::Site;
 use crate::policy::{Level, Window};
 use crate::waiting_room::Limit;
 
+mod access;
 mod metrics;
+mod purge;
 pub mod rooms;
 
+pub use access::Tokens;
+pub use purge::SetPurge;
+
+use access::Caller;
 use rooms::{MAX_FOR, Problem};
 
 /// Serves until the task is aborted.
@@ -43,28 +48,29 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
         .route("/api/v1/status", get(async |State(edge): State<Arc<Edge>>| Json(status(&edge))))
         .route("/api/v1/level", post(set_level))
         .merge(rooms::routes())
-        .layer(middleware::from_fn(from_here))
+        .merge(purge::routes())
+        .layer(middleware::from_fn_with_state(edge.clone(), while_in_charge))
+        .layer(middleware::from_fn_with_state(edge.clone(), access::guard))
         .with_state(edge);
     if let Err(error) = axum::serve(listener, app).await {
         tracing::error!(%error, "the admin listener ended");
     }
 }
 
-/// Refuses what was sent to another name (DNS rebinding).
-async fn from_here(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    if name.eq_ignore_ascii_case("localhost") || ip.is_ok() || host.parse::<SocketAddr>().is_ok() {
+/// Refuses changes once another process is about to be in charge: they would be lost.
+async fn while_in_charge(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || !edge.draining() {
         return next.run(request).await;
     }
-    (StatusCode::MISDIRECTED_REQUEST, "the admin listener answers to its address or to localhost\n").into_response()
+    let later = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
+    (StatusCode::SERVICE_UNAVAILABLE, later, "another process takes over, or this one ends: ask again\n")
+        .into_response()
 }
 
 async fn index() -> &'static str {
     "Seawall\n\n/healthz         the process lives\n/readyz          it takes visitors\n/metrics         OpenMetrics\n\
      /api/v1/status   JSON; or: seawall status\n/api/v1/level    POST; or: seawall level\n\
-     /api/v1/rooms    JSON, POST to one of them; or: seawall room\n"
+     /api/v1/rooms    JSON, POST to one of them; or: seawall room\n/api/v1/purge    POST; or: seawall purge\n"
 }
 
 async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, &'static str) {
@@ -92,6 +98,7 @@ pub fn status(edge: &Edge) -> Value {
         "origins": site.origins().iter().map(|o| origin_status(o, now)).collect::<Vec<_>>(),
         "waiting_rooms": site.rooms().iter().map(|r| rooms::room(r, now)).collect::<Vec<_>>(),
         "cache": { "entries": cache.entries, "bytes": cache.bytes, "bytes_max": cache.bytes_max,
+                   "purges": site.store.purges().count(),
                    "fills_in_flight": edge.door.fills.len() },
         "access_log_lost": site.telemetry.access.as_ref().map_or(0, |log| log.lost().get()),
     })
@@ -178,6 +185,8 @@ pub struct SetLevel {
     /// Left out: until released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_seconds: Option<u64>,
+    /// A token says it, where one is shown.
+    #[serde(default)]
     pub who: String,
     #[serde(default)]
     pub why: String,
@@ -197,9 +206,11 @@ pub enum Action {
 
 async fn set_level(
     State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Caller>,
     set: Result<Json<SetLevel>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Json(set) = set?;
+    let Json(mut set) = set?;
+    set.who = caller.who(&set.who)?;
     let site = edge.door.site.load_full();
     change_level(&edge, &site, &set).map(Json).map_err(Problem::bad)
 }

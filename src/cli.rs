@@ -11,6 +11,7 @@ pub mod explain;
 pub mod keys;
 pub mod level;
 pub mod pass;
+pub mod purge;
 pub mod room;
 pub mod run;
 pub mod simulate;
@@ -43,6 +44,8 @@ enum Verb {
     Level(level::Args),
     /// Show and change the waiting rooms of a running edge
     Room(room::Args),
+    /// Take what a running edge holds out of use: by URL, prefix, host or tag, or everything
+    Purge(purge::Args),
     /// Print a signed link that makes a browser one of a group of clients
     Pass(pass::Args),
     /// Print the key by which an origin knows what came through here
@@ -60,6 +63,7 @@ pub fn run() -> ExitCode {
         Verb::Status(args) => status::run(&args),
         Verb::Level(args) => level::run(&args),
         Verb::Room(args) => room::run(&args),
+        Verb::Purge(args) => purge::run(&args),
         Verb::Pass(args) => pass::run(&args),
         Verb::Keys(args) => keys::run(&args),
     }

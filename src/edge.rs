@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,18 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub mod hand_over;
 mod keepers;
 pub mod overrides;
+mod purges;
 mod reload;
 mod vitals;
 
+use hand_over::Inherited;
 use keepers::RoomKeeper;
 pub(crate) use keepers::log_change;
 
+use crate::admin::Tokens;
 use crate::clock::Clock;
 use crate::front::connections::Connections;
 use crate::front::tls::{self, TlsError};
@@ -34,8 +38,9 @@ use crate::policy::diagnose::Findings;
 use crate::policy::file::{self, LoadError};
 use crate::policy::{AccessLog as Access, Policy};
 use crate::proxy::proof::ProofKey;
-use crate::proxy::{Addresses, Door};
+use crate::proxy::{Addresses, Door, Ends};
 use crate::snapshot::Snapshot;
+use crate::store::token_file::TokenError;
 use crate::store::{self, StoreError};
 use crate::telemetry::{AccessLog, Telemetry};
 
@@ -51,12 +56,16 @@ pub enum EdgeError {
     Listen(io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
+    #[error("admin.tokens: {0}")]
+    Token(#[from] TokenError),
     #[error("tls.{name}: {error}")]
     Tls { name: String, error: Box<TlsError> },
     #[error("waiting_room.{name}: {error}")]
     Room { name: String, error: Box<crate::pipeline::room::PartsError> },
     #[error("the snapshot {path} can't be listed: {error}")]
     Snapshot { path: PathBuf, error: io::Error },
+    #[error("not taken over: {0}")]
+    HandOver(io::Error),
     #[error("the access log {path} can't be opened: {error}")]
     AccessLog { path: PathBuf, error: io::Error },
 }
@@ -73,8 +82,24 @@ pub struct Edge {
     tls: HashMap<String, tls::Shared>,
     rooms: Mutex<HashMap<String, RoomKeeper>>,
     orders: overrides::Written,
+    purges: purges::Written,
+    tokens: ArcSwap<Tokens>,
+    sockets: Sockets,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    accepting: Mutex<Vec<JoinHandle<()>>>,
+    /// True: connections end with their next answer, and no new ones are taken.
+    retire: watch::Sender<bool>,
+    /// True: rooms are written down and let go of.
+    release: watch::Sender<bool>,
+    /// True: idle connections end too.
     stop: watch::Sender<bool>,
+}
+
+/// Bound and listening.
+struct Sockets {
+    /// In the order of the policy's `listen`.
+    visitors: Vec<TcpListener>,
+    admin: TcpListener,
 }
 
 /// A policy, read and checked, and its sockets, bound: what must not fail later.
@@ -82,54 +107,83 @@ pub struct Prepared {
     pub policy: Policy,
     pub warnings: Findings,
     policy_file: PathBuf,
-    listeners: Vec<std::net::TcpListener>,
-    admin: std::net::TcpListener,
+    sockets: Sockets,
 }
 
-/// Reads a policy and takes its ports.
+/// With all that can be had while another process still serves.
+pub struct Loaded {
+    prepared: Prepared,
+    keys: Keys,
+    access_log: Option<AccessLog>,
+    tls: HashMap<String, tls::Shared>,
+    snapshot: Option<Snapshot>,
+    passes: Vec<Option<Keys>>,
+    tokens: Tokens,
+    addresses: Addresses,
+}
+
+/// Reads a policy and takes its ports; those that are inherited are open already.
 ///
 /// # Errors
 /// [`EdgeError::Policy`] and [`EdgeError::Listen`].
-pub fn prepare(policy_file: &Path) -> Result<Prepared, EdgeError> {
+pub fn prepare(policy_file: &Path, inherited: &mut Inherited) -> Result<Prepared, EdgeError> {
     let (policy, warnings) = file::load(policy_file).map_err(|e| EdgeError::Policy(Box::new(e)))?;
-    let listeners: io::Result<Vec<_>> = policy.edge.listen.iter().map(|l| bind(l.address)).collect();
-    let listeners = listeners.map_err(EdgeError::Listen)?;
-    let admin = bind(policy.admin.listen).map_err(EdgeError::Listen)?;
-    Ok(Prepared { policy, warnings, policy_file: policy_file.to_owned(), listeners, admin })
+    let mut open = |address| inherited.take(address).map_or_else(|| bind(address), Ok).map_err(EdgeError::Listen);
+    let visitors: Result<Vec<_>, _> = policy.edge.listen.iter().map(|l| open(l.address)).collect();
+    let sockets = Sockets { visitors: visitors?, admin: open(policy.admin.listen)? };
+    Ok(Prepared { policy, warnings, policy_file: policy_file.to_owned(), sockets })
+}
+
+impl Prepared {
+    /// Reads the keys, certificates and files that the policy names, and looks up its names.
+    ///
+    /// # Errors
+    /// [`EdgeError`]
+    pub async fn load(self) -> Result<Loaded, EdgeError> {
+        let policy = &self.policy;
+        let (access_log, tls, snapshot) = (access_log(policy)?, load_tls(policy)?, scan_snapshot(policy)?);
+        let (keys, passes) = (store::load_or_create(&policy.keys_file)?, pass_keys(policy)?);
+        let tokens = Tokens::read(&policy.admin.tokens)?;
+        let addresses = Addresses::default();
+        for (server, error) in addresses.refresh(servers(policy)).await {
+            tracing::warn!(host = server.host, error, "the origin's name does not resolve; it is tried again");
+        }
+        Ok(Loaded { prepared: self, keys, access_log, tls, snapshot, passes, tokens, addresses })
+    }
 }
 
 impl Edge {
-    /// Starts: opens what is on disk, accepts, keeps rooms, levels and names up to date. Must run
-    /// on a tokio runtime.
+    /// Starts: opens the rooms, accepts, keeps rooms, levels and names up to date. Must run on a tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`EdgeError`]: nothing has been accepted then.
-    pub async fn start(prepared: Prepared) -> Result<Arc<Self>, EdgeError> {
-        let Prepared { policy, policy_file, listeners, admin, .. } = prepared;
+    pub fn start(loaded: Loaded) -> Result<Arc<Self>, EdgeError> {
+        let Loaded { prepared, keys, access_log, tls, snapshot, passes, tokens, addresses } = loaded;
+        let Prepared { policy, policy_file, sockets, .. } = prepared;
         let clock = Clock::start();
-        let keys = Arc::new(store::load_or_create(&policy.keys_file)?);
-        let telemetry = Arc::new(Telemetry::new(access_log(&policy)?));
-        let tls = load_tls(&policy)?;
-        let snapshot = scan_snapshot(&policy)?;
+        let keys = Arc::new(keys);
+        let telemetry = Arc::new(Telemetry::new(access_log));
         let mut keepers = HashMap::new();
         let rooms = keepers::open_rooms(&policy, &mut keepers, &keys, clock)?;
-        let passes = pass_keys(&policy)?;
         let seed = store::random_seed()?;
-        let parts = Parts { clock, telemetry, snapshot, rooms, passes, seed };
+        let parts = Parts { clock, telemetry, snapshot, rooms, passes, keys: keys.clone(), seed };
         let site = Arc::new(Site::bind(policy, None, parts));
         let orders = overrides::Written::default();
         overrides::restore(&site, &orders, clock.now());
-        keepers::warn_of_what_is_over(&site.policy, clock.now());
-        let (stop, shutdown) = watch::channel(false);
-        let addresses = Addresses::default();
-        for (server, error) in addresses.refresh(servers(&site.policy)).await {
-            tracing::warn!(host = server.host, error, "the origin's name does not resolve; it is tried again");
+        for keeper in keepers.values_mut() {
+            keeper.begin(clock.now())?;
         }
-        let door = Door::new(site, clock, ProofKey::new(keys.proof()), addresses, shutdown, store::random_seed()?);
-        let local = |listener: &std::net::TcpListener| listener.local_addr().map_err(EdgeError::Listen);
+        let purges = purges::Written::default();
+        purges::restore(&site, &purges, clock.now());
+        keepers::warn_of_what_is_over(&site.policy, clock.now());
+        let ((retire, retiring), (stop, shutdown)) = (watch::channel(false), watch::channel(false));
+        let ends = Ends { retiring, shutdown };
+        let door = Door::new(site, clock, ProofKey::new(keys.proof()), addresses, ends, store::random_seed()?);
+        let local = |listener: &TcpListener| listener.local_addr().map_err(EdgeError::Listen);
         let edge = Arc::new(Self {
-            addresses: listeners.iter().map(local).collect::<Result<_, _>>()?,
-            admin: local(&admin)?,
+            addresses: sockets.visitors.iter().map(local).collect::<Result<_, _>>()?,
+            admin: local(&sockets.admin)?,
             door,
             connections: Arc::new(Connections::default()),
             clock,
@@ -138,38 +192,46 @@ impl Edge {
             tls,
             rooms: Mutex::new(keepers),
             orders,
+            purges,
+            tokens: ArcSwap::from_pointee(tokens),
+            sockets,
             tasks: Mutex::new(Vec::new()),
+            accepting: Mutex::new(Vec::new()),
+            retire,
+            release: watch::Sender::new(false),
             stop,
         });
-        edge.spawn_all(listeners, admin).map_err(EdgeError::Listen)?;
+        edge.keep_rooms();
+        edge.tasks.lock().extend([
+            tokio::spawn(vitals::keep_vitals(edge.clone())),
+            tokio::spawn(keepers::keep_levels(edge.clone())),
+            tokio::spawn(overrides::keep_orders(edge.clone())),
+            tokio::spawn(keepers::keep_addresses(edge.clone())),
+            tokio::spawn(keepers::keep_certificates(edge.clone())),
+        ]);
+        edge.accept_all().map_err(EdgeError::Listen)?;
         Ok(edge)
     }
 
-    fn spawn_all(
-        self: &Arc<Self>,
-        listeners: Vec<std::net::TcpListener>,
-        admin: std::net::TcpListener,
-    ) -> io::Result<()> {
+    fn accept_all(self: &Arc<Self>) -> io::Result<()> {
         let site = self.door.site.load();
-        let mut tasks = self.tasks.lock();
-        for (listener, listen) in listeners.into_iter().zip(&site.policy.edge.listen) {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
+        let mut tasks = Vec::new();
+        for (listener, listen) in self.sockets.visitors.iter().zip(&site.policy.edge.listen) {
+            let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
             let profile = listen.tls.and_then(|id| site.policy.tls.get(id));
             let tls = profile.and_then(|p| self.tls.get(&p.name)).cloned();
             tasks.push(tokio::spawn(accept(listener, tls, self.door.clone(), self.connections.clone())));
         }
-        let admin = tokio::net::TcpListener::from_std(admin)?;
+        let admin = tokio::net::TcpListener::from_std(self.sockets.admin.try_clone()?)?;
         tasks.push(tokio::spawn(crate::admin::serve(admin, self.clone())));
-        tasks.push(tokio::spawn(vitals::keep_vitals(self.clone())));
-        tasks.push(tokio::spawn(keepers::keep_levels(self.clone())));
-        tasks.push(tokio::spawn(overrides::keep_orders(self.clone())));
-        tasks.push(tokio::spawn(keepers::keep_addresses(self.clone())));
-        tasks.push(tokio::spawn(keepers::keep_certificates(self.clone())));
-        drop(tasks);
-        for keeper in self.rooms.lock().values_mut() {
-            keeper.spawn(self.clock, self.stop.subscribe());
-        }
+        *self.accepting.lock() = tasks;
         Ok(())
+    }
+
+    fn keep_rooms(&self) {
+        for keeper in self.rooms.lock().values_mut() {
+            keeper.spawn(self.clock, self.release.subscribe());
+        }
     }
 
     /// Where visitors arrive; the ports as they were bound.
@@ -182,30 +244,47 @@ impl Edge {
         self.admin
     }
 
-    /// Whether the edge is on its way out.
+    /// Who may do what there.
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.load_full()
+    }
+
+    /// Whether the edge is on its way out, or another process about to take its place.
     pub fn draining(&self) -> bool {
-        *self.stop.borrow()
+        *self.retire.borrow()
     }
 
     /// Stops accepting, lets what is in flight end, writes the rooms down. An idle edge ends at
     /// once; streams are cut off after [`DRAIN_MAX`].
     pub async fn drain(&self) {
-        let _ = self.stop.send(true);
+        self.stop.send_replace(true);
+        self.retire.send_replace(true);
+        self.release.send_replace(true);
+        self.end_connections(DRAIN_MAX).await;
+        self.release_rooms().await;
+        for task in self.tasks.lock().drain(..).chain(self.accepting.lock().drain(..)) {
+            task.abort();
+        }
+        self.write_orders();
+    }
+
+    async fn end_connections(&self, within: Duration) {
         let open = self.connections.len();
         if open > 0 {
             tracing::info!(connections = open, "draining");
         }
-        if tokio::time::timeout(DRAIN_MAX, self.connections.until_none()).await.is_err() {
-            tracing::warn!(connections = self.connections.len(), "cut off after {DRAIN_MAX:?}");
+        if tokio::time::timeout(within, self.connections.until_none()).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "cut off after {within:?}");
         }
+    }
+
+    /// Writes the rooms down for whoever owns them next.
+    async fn release_rooms(&self) {
+        self.release.send_replace(true);
         let keepers: Vec<_> = self.rooms.lock().values_mut().filter_map(RoomKeeper::task).collect();
         for keeper in keepers {
             let _ = keeper.await;
         }
-        for task in self.tasks.lock().drain(..) {
-            task.abort();
-        }
-        self.write_orders();
     }
 }
 

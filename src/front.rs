@@ -27,7 +27,7 @@ use connections::{Connections, Counted};
 use io::Io;
 use stream::Conn;
 
-use crate::proxy::Door;
+use crate::proxy::{Door, Streams};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -57,13 +57,13 @@ pub fn bind(address: SocketAddr) -> sys::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts on one listener until the edge drains.
+/// Accepts on one listener until the edge retires.
 pub async fn accept(listener: TcpListener, tls: Option<tls::Shared>, door: Arc<Door>, connections: Arc<Connections>) {
-    let mut shutdown = door.shutdown.clone();
+    let mut retiring = door.ends.retiring.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = shutdown.wait_for(|draining| *draining) => return,
+            _ = retiring.wait_for(|retiring| *retiring) => return,
         };
         let (tcp, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -106,7 +106,8 @@ async fn serve(tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, door:
         return Connection::new(door, conn, counted).serve().await;
     }
     let Some(proxy) = door.proxy() else { return };
-    let shutdown = door.shutdown.clone();
-    Box::pin(proxy.process_new(conn, &shutdown)).await;
+    // It is told to go at once, and ends with the streams it has (RFC 9113 §6.8).
+    let retiring = door.ends.retiring.clone();
+    Box::pin(Arc::new(Streams(proxy.clone())).process_new(conn, &retiring)).await;
     drop(counted);
 }

@@ -25,6 +25,8 @@ pub enum Purpose {
     Pass,
     /// A link that opens a lane of a waiting room.
     Invitation,
+    /// A moment at which a visitor wrote something.
+    Version,
 }
 
 /// The signing keys.
@@ -35,6 +37,7 @@ pub struct Keys {
     session: [u8; 32],
     pass: [u8; 32],
     invitation: [u8; 32],
+    version: [u8; 32],
     proof: [u8; 32],
 }
 
@@ -62,6 +65,7 @@ impl Keys {
             session: blake3::derive_key("seawall 2026 session", secret),
             pass: blake3::derive_key("seawall 2026 pass", secret),
             invitation: blake3::derive_key("seawall 2026 invitation", secret),
+            version: blake3::derive_key("seawall 2026 version", secret),
             proof: blake3::derive_key("seawall 2026 proof", secret),
         }
     }
@@ -102,6 +106,7 @@ impl Keys {
             Purpose::Session => &self.session,
             Purpose::Pass => &self.pass,
             Purpose::Invitation => &self.invitation,
+            Purpose::Version => &self.version,
         };
         let mut mac = [0; MAC_LEN];
         for (to, from) in mac.iter_mut().zip(blake3::keyed_hash(key, message).as_bytes()) {

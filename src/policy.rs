@@ -5,6 +5,7 @@
 //! reference that exists is a reference that holds. A reload makes a new `Policy`; a request keeps
 //! the one it began with.
 
+mod admin;
 mod admit;
 mod clients;
 mod concurrency;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use admin::{Admin, Right, Rights, Token};
 pub use clients::Clients;
 pub use concurrency::{Concurrency, Limit, Patience, Queue};
 pub use files::{Coding, Files};
@@ -134,13 +136,6 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
-/// `[admin]`.
-#[derive(Clone, Debug)]
-pub struct Admin {
-    /// Loopback until tokens are built.
-    pub listen: SocketAddr,
-}
-
 /// The largest `origin.NAME.retries`.
 pub const RETRIES_MAX: u8 = 5;
 
@@ -223,8 +218,14 @@ pub struct Cache {
     pub strip_set_cookie: bool,
     /// Patterns of query parameters left out of the key.
     pub ignore_query: Vec<String>,
+    /// `compress`: text is given in the codings that clients take.
+    pub compress: bool,
+    /// How long a failure of the origin's is remembered; zero: not at all.
+    pub negative_ttl: Duration,
     /// Bytes.
     pub max_object: usize,
+    /// Who has written something reads nothing that was asked of the origin before.
+    pub read_your_writes: bool,
 }
 
 /// How much a request matters: who goes first when not everyone can.

@@ -13,15 +13,19 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use tokio::sync::Semaphore;
 
 mod attempts;
 mod carried;
+mod encoding;
 mod failure;
 pub mod fill;
 mod filling;
@@ -34,13 +38,17 @@ pub mod resolve;
 mod second_door;
 mod sink;
 mod static_file;
+mod watched;
+mod written;
 
 pub use carried::{Answered, Carried, Role};
+pub use encoding::encode;
 pub use filling::{
     Miss, begin, cache_status, not_modified, parts, read_on, read_whole, refresh, request_head, suits, take_turn,
 };
 pub use proof::ProofKey;
 pub use resolve::Addresses;
+pub use watched::{Streams, outstays};
 
 use attempts::Attempts;
 use failure::{drained, reason_of};
@@ -60,6 +68,22 @@ const PACE_EVERY: Duration = Duration::from_secs(5);
 /// How soon to come back when the origin failed.
 pub const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// How connections end, when the edge does.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// True: each with its next answer, and no new ones are taken.
+    pub retiring: ShutdownWatch,
+    /// True: idle ones too. Never before the other.
+    pub shutdown: ShutdownWatch,
+}
+
+impl Ends {
+    /// Whether an answer is the last of its connection.
+    pub fn retiring(&self) -> bool {
+        *self.retiring.borrow()
+    }
+}
+
 /// What both doors share.
 pub struct Door {
     /// The policy in force, with the state its names are bound to.
@@ -70,11 +94,9 @@ pub struct Door {
     pub fills: fill::Fills,
     /// Where the origins' servers are.
     pub addresses: Addresses,
-    /// True once the edge is draining.
-    pub shutdown: ShutdownWatch,
-    /// Keys whose answers turned out to be personal, so that their next readers don't wait for one
-    /// another.
-    pub personal: moka::sync::Cache<Box<[u8]>, ()>,
+    pub ends: Ends,
+    /// Turns to encode a body.
+    encoding: Arc<Semaphore>,
     proxy: std::sync::OnceLock<Arc<Proxy>>,
     next_id: AtomicU64,
 }
@@ -88,7 +110,7 @@ impl Door {
         clock: Clock,
         proof: ProofKey,
         addresses: Addresses,
-        shutdown: ShutdownWatch,
+        ends: Ends,
         seed: u64,
     ) -> Arc<Self> {
         let threads = site.policy.edge.threads.get();
@@ -98,8 +120,8 @@ impl Door {
             proof,
             fills: fill::Fills::default(),
             addresses,
-            shutdown,
-            personal: filling::personal_keys(),
+            ends,
+            encoding: Arc::new(Semaphore::new(encoding::at_once(threads))),
             proxy: std::sync::OnceLock::new(),
             next_id: AtomicU64::new(seed),
         });
@@ -211,6 +233,12 @@ impl ProxyHttp for Hooks {
         let timeout = door.site.load().policy.edge.body_timeout;
         session.set_write_timeout(Some(timeout));
         session.set_read_timeout(Some(timeout));
+        // RFC 9110 §15.2: HTTP/1.0 knows no answer before the answer.
+        if session.req_header().version == Version::HTTP_10
+            && let ServerSession::H1(h1) = session.as_downstream_mut()
+        {
+            h1.set_ignore_info_resp(true);
+        }
         if ctx.carried.is_some() {
             return Ok(false);
         }
@@ -273,10 +301,16 @@ impl ProxyHttp for Hooks {
 
     async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         if response.status.is_informational() && response.status.as_u16() != 101 {
+            // Who asks alone gets it from pingora itself; over HTTP/2 pingora has no way to send it.
+            if let Some(Role::Fill(writer)) = ctx.carried.as_ref().map(|c| &c.role)
+                && response.status == StatusCode::EARLY_HINTS
+            {
+                writer.hint(response);
+            }
             return Ok(());
         }
         let door = self.door()?;
-        if *door.shutdown.borrow() {
+        if door.ends.retiring() {
             session.set_keepalive(None);
         }
         let now = door.clock.now();
@@ -305,6 +339,7 @@ impl ProxyHttp for Hooks {
                 Err(Error::explain(ErrorType::InvalidHTTPHeader, "the origin answered with an error").into_up())
             }
             Role::Visitor => {
+                written::hear(&mut carried.passage, session, response, now)?;
                 heard::answer(&carried.passage, session, response, now);
                 forward::response(&mut carried.passage, session, response)
             }
@@ -326,10 +361,6 @@ impl ProxyHttp for Hooks {
         ctx.body_out += body.as_ref().map_or(0, |b| b.len() as u64);
         if let Role::Fill(writer) = &mut carried.role {
             writer.body(body.as_ref(), end);
-        }
-        // Of HTTP/1 the front ends a stream; here it ends with its next event.
-        if !end && ctx.streams && carried.passage.visit.as_ref().is_some_and(|visit| visit.guest().is_over()) {
-            return Err(Error::explain(ErrorType::ConnectionClosed, "the session is over").into_down());
         }
         if end && !session.was_upgraded() {
             // The origin has said its last: its place is free, however slowly the client reads.
@@ -378,10 +409,13 @@ impl ProxyHttp for Hooks {
         // An error of the origin's after its head is written can only be shown by breaking off.
         let begun = |r: &ResponseHeader| !r.status.is_informational() || r.status.as_u16() == 101;
         if session.response_written().is_some_and(begun) || reason == Reason::ClientGone {
+            if let Some(answered) = &carried.answered {
+                answered.broke_off();
+            }
             carried.passage.because(reason);
             return nothing;
         }
-        if let Role::Fill(writer) = &carried.role {
+        if let Role::Fill(writer) = &mut carried.role {
             writer.refuse(reason, RETRY_AFTER_FAILURE);
             return nothing;
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use moka::sync::Cache;
@@ -30,6 +30,8 @@ pub struct File {
     pub content_type: String,
     /// As an HTTP date (RFC 9110 §5.6.7).
     pub last_modified: Option<String>,
+    /// Since when it says what it says: what was purged later is not served from it.
+    pub since_unix_ms: u64,
 }
 
 /// The files of one directory, by URL path.
@@ -121,8 +123,11 @@ impl Snapshot {
         let kind = mime_guess::from_path(&path).first_or_octet_stream();
         let content_type =
             if kind.type_() == mime_guess::mime::TEXT { format!("{kind}; charset=utf-8") } else { kind.to_string() };
-        let last_modified = meta.modified().ok().map(httpdate::fmt_http_date);
-        self.files.insert(key, Arc::new(File { path, content_type, last_modified }));
+        let modified = meta.modified().ok();
+        let since = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let since_unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let last_modified = modified.map(httpdate::fmt_http_date);
+        self.files.insert(key, Arc::new(File { path, content_type, last_modified, since_unix_ms }));
     }
 }
 

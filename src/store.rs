@@ -1,4 +1,4 @@
-//! What is on disk: signing keys and the state of waiting rooms.
+//! What is on disk: signing keys, admin tokens and the state of waiting rooms.
 //!
 //! Part of the shell. Everything here is readable by its owner only, and every error names the file
 //! and says what to do.
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 pub mod keys_file;
 pub mod room_file;
+pub mod token_file;
 
 pub use keys_file::load_or_create;
 pub use room_file::RoomFile;

@@ -1,13 +1,19 @@
 //! What a decision of the core allocates: nothing, once the tables have grown to the crowd.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use seawall::cache::entry::Entry;
+use seawall::cache::freshness::{ResponseParts, Terms};
+use seawall::cache::key;
+use seawall::cache::vary::{self, Selecting};
 use seawall::clock::{Clock, Mono, Now};
+use seawall::keys::Keys;
 use seawall::pipeline::answer::RequestId;
 use seawall::pipeline::reason::Reason;
 use seawall::pipeline::site::{Parts, Site};
@@ -77,8 +83,16 @@ cost = 1
 fn site(policy: &str) -> Arc<Site> {
     let policy = file::parse(policy, Path::new(".")).policy.unwrap();
     let telemetry = Arc::new(Telemetry::new(None));
-    let passes = policy.clients.iter().map(|_| Some(seawall::keys::Keys::from_bytes(1, &[7; 32]))).collect();
-    let parts = Parts { clock: Clock::start(), telemetry, snapshot: None, rooms: Vec::new(), passes, seed: 7 };
+    let passes = policy.clients.iter().map(|_| Some(Keys::from_bytes(1, &[7; 32]))).collect();
+    let parts = Parts {
+        clock: Clock::start(),
+        telemetry,
+        snapshot: None,
+        rooms: Vec::new(),
+        passes,
+        keys: Arc::new(Keys::from_bytes(1, &[7; 32])),
+        seed: 7,
+    };
     Arc::new(Site::bind(policy, None, parts))
 }
 
@@ -121,6 +135,57 @@ fn routes_groups_classes_and_limits_are_decided_without_an_allocation() {
     }
     // The first request's keys are new: the tables grow.
     assert!(matches!(allocated.as_slice(), [_, 0, 0, 0]), "{allocated:?}");
+}
+
+#[test]
+fn a_fresh_hit_is_decided_with_one_allocation() {
+    let site = site(
+        "[edge]\nlisten = '127.0.0.1:0'\n[origin.shop]\nservers = ['127.0.0.1:9']\n[cache.page]\nttl = '1s'\n\
+         [[route]]\ncache = 'page'\n",
+    );
+    let field = |name, value: &'static str| Field { name, value: value.as_bytes() };
+    let fields = [
+        field("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        field("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+        field("Accept-Language", "de-AT,de;q=0.8,en;q=0.5"),
+        field("Accept-Encoding", "gzip, deflate, br, zstd"),
+        field("Cookie", "_ga=GA1.1.123; _fbp=fb.1.2"),
+    ];
+    let view = View {
+        method: "GET",
+        version: Version::Http11,
+        scheme: Scheme::Http,
+        host: "shop.example",
+        path: "/page",
+        raw_path: "/page",
+        query: Some("id=7"),
+        fields: &fields,
+        client: [192, 0, 2, 1].into(),
+        trusted: false,
+        body: BodyKind::None,
+    };
+    let now = Now { mono: Mono::from_nanos(1_000_000_000), unix_ms: 1_795_000_000_000 };
+    for vary in ["", "Accept-Encoding, Accept-Language"] {
+        let response = [field("Vary", vary), field("ETag", "\"a\"")];
+        let parts = ResponseParts { status: 200, fields: &response };
+        let terms = Terms { fresh_for: Duration::from_secs(60), ..Terms::default() };
+        let selecting = Selecting::of(&vary::names(&parts).unwrap(), &fields);
+        let entry = Entry::new(&parts, "page".into(), terms, now).for_requests(selecting);
+        let mut key = Vec::new();
+        key::write(&mut key, &view, &site.policy.caches[0]);
+        site.store.insert(key.into(), Arc::new(entry), &fields, now.mono);
+        let allocated = (0..3).map(|_| {
+            let before = ALLOCATED.get();
+            let (mut passage, outcome) = decide(&site, &view, RequestId::new(1), now);
+            assert!(matches!(&outcome, Outcome::Answer(answer) if answer.reason == Reason::Hit));
+            passage.finish_with(&view, Reason::Hit, 200, 4, now.mono);
+            drop((passage, outcome));
+            ALLOCATED.get() - before
+        });
+        // The key. The first look into the store may grow its own buffers.
+        let allocated: Vec<_> = allocated.collect();
+        assert!(matches!(allocated.as_slice(), [_, 1, 1]), "{vary:?}: {allocated:?}");
+    }
 }
 
 /// One place, and a line or none.
@@ -185,7 +250,7 @@ fn a_poll_of_one_who_waits_allocates_nothing() {
     let face = room.face().clone();
     let before = ALLOCATED.get();
     for _ in 0..1000 {
-        now = now.after(std::time::Duration::from_millis(10));
+        now = now.after(Duration::from_millis(10));
         let Some(Visit::Queued { ticket: next, .. }) = face.poll(ticket, Default::default(), now) else { panic!() };
         ticket = next;
     }

@@ -211,6 +211,11 @@ fn a_server_named_twice() {
 #[test]
 fn an_admin_listener_that_others_reach() {
     broken("[admin]\nlisten = \"0.0.0.0:9180\"\n", (2, 10, "needs tokens", "\"127.0.0.1:9180\""));
+    broken("[admin]\nlisten = \"0.0.0.0:9180\"\n", (2, 10, "needs tokens", "tokens.ops = {"));
+    broken("[admin.tokens.cms]\nfile = \"cms.token\"\n", (1, 1, "`admin.tokens.cms.may` is missing", "may ="));
+    broken("[admin.tokens.cms]\nmay = [\"purge\"]\n", (1, 1, "`admin.tokens.cms.file` is missing", "file ="));
+    broken("[admin.tokens.cms]\nfile = \"x\"\nmay = [\"purges\"]\n", (3, 8, "cannot be used", "\"purge\""));
+    broken("[admin.tokens.cms]\nfile = \"x\"\nmay = []\n", (3, 7, "cannot be used", "[\"all\"]"));
     broken("[admin]\nlisten = \"127.0.0.1:8080\"\n", (2, 10, "already one of edge.listen", "a port of its own"));
 }
 

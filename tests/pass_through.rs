@@ -13,7 +13,7 @@ use support::nginx::files_below;
 use support::origin::{Gate, ok};
 use support::{Answer, Client, Edge, H2, Nginx, Origin, eventually, origin};
 
-const ROUTES: &str = "[cache.page]\nttl = \"1h\"\nmax_object = \"64MiB\"\n\
+const ROUTES: &str = "[cache.page]\nttl = \"1h\"\nmax_object = \"64MiB\"\ncompress = false\n\
     [[route]]\nname = \"kept\"\npath = \"/kept/**\"\ncache = \"page\"\nmax_body_size = \"64MiB\"\n\
     [[route]]\nname = \"rest\"\nmax_body_size = \"64MiB\"\ncache = false\n";
 

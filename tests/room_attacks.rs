@@ -200,6 +200,18 @@ fn an_event_stream_is_checked_at_its_beginning_and_ends_with_its_session() {
 }
 
 #[test]
+fn a_silent_event_stream_over_http2_ends_with_its_session_too() {
+    let it = guarded();
+    let mut h2 = H2::connect(it.edge.tls);
+    let cookie = format!("__Host-{}", it.insider);
+    let stream = h2.ask(http::Method::GET, "/checkout/events", &[("cookie", &cookie)], &[]);
+    eventually("the stream is at the origin", || it.place.count_of("/checkout/events") == 1);
+    assert!(it.inside("/checkout/done").status == 200, "the origin revokes the session");
+    assert!(stream.try_answer().is_err(), "it has no end of its own: it is cut");
+    assert_eq!(h2.get("/free", &[]).status, 200, "the connection is kept");
+}
+
+#[test]
 fn an_upgrade_is_checked_like_any_request() {
     let it = guarded();
     let answer = it.edge.get("/checkout/socket", "Connection: Upgrade\r\nUpgrade: websocket\r\n");

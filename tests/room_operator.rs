@@ -129,7 +129,7 @@ fn what_is_set_outlives_reload_crash_and_restart() {
     assert_eq!(in_force(&edge), wanted);
     let edge = edge.restart(libc::SIGKILL);
     assert_eq!(in_force(&edge), wanted);
-    assert!(edge.log().contains("a change from before the restart is in force"), "{}", edge.log());
+    assert!(edge.log().contains("a change from before is in force"), "{}", edge.log());
     let edge = edge.restart(libc::SIGTERM);
     assert_eq!(in_force(&edge), wanted);
     let status = told(&edge.cli(&["status"]));
@@ -173,6 +173,22 @@ fn a_pause_lets_nobody_in_and_sends_nobody_out() {
     }
     room(&edge, &["resume", "drop"]);
     eventually("the line moves again", || waits.status(&edge) == 200);
+}
+
+#[test]
+fn an_order_holds_from_the_first_moment_after_a_crash() {
+    let place = Origin::plain();
+    let edge = edge(&place);
+    room(&edge, &["set", "drop", "--capacity", "1", "--for", "1h", "--why", "a drill", "--yes"]);
+    inside(&edge, 1);
+    let mut waits = queued(&edge);
+    // Long enough for the number to be on disk: one that is not is not served at first anyway.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let edge = edge.restart(libc::SIGKILL);
+    for _ in 0..20 {
+        assert_eq!(waits.poll(&edge)["state"], "queued", "the policy has two places, the order one");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 #[test]

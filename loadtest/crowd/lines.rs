@@ -70,11 +70,13 @@ impl Lines {
     }
 
     /// Sends it and reads the answer. A kept connection that the edge closed in the same moment is
-    /// no failure: as every browser does, the request goes over a new one.
+    /// no failure: as every browser does, the request goes over a new one. So it does after a 307, by
+    /// which an edge that hands over sends everyone to the same URL.
     pub(crate) async fn exchange(&self, visitor: u32, request: &[u8]) -> Result<Answer, Error> {
         if let Some(kept) = self.kept(visitor) {
             match self.over(kept, visitor, request).await {
                 Err(Error::CutOff) => {}
+                Ok(answer) if answer.status == 307 => {}
                 answered => return answered,
             }
         }

@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
@@ -80,6 +81,8 @@ fn registry(edge: &Edge) -> Registry {
     registry.register_with_unit("cache", "Memory that entries take", Unit::Bytes, ConstGauge::new(cache.bytes));
     let max = ConstGauge::new(cache.bytes_max);
     registry.register_with_unit("cache_max", "Memory that entries may take", Unit::Bytes, max);
+    let purges = ConstCounter::new(site.store.purges().count());
+    registry.register("cache_purges", "Targets purged, and what writes made stale", purges);
     registry.register("cache_fills_open", "Fills in flight", ConstGauge::new(edge.door.fills.len() as u64));
     let uptime = ConstGauge::new(edge.clock.mono().as_nanos() as f64 / 1e9);
     registry.register_with_unit("uptime", "Since the process began", Unit::Seconds, uptime);

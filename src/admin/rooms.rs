@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,6 +19,7 @@ mod shown;
 pub use change::{Evict, RoomAction, SetRoom, Wanted};
 pub(super) use shown::{forecast, room};
 
+use super::access::Caller;
 use crate::edge::Edge;
 use crate::pipeline::room::Room;
 use crate::pipeline::site::Site;
@@ -46,6 +47,10 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    pub(super) fn of(status: StatusCode, detail: String) -> Self {
+        Self { status, detail }
+    }
+
     pub(super) fn bad(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, detail: detail.into() }
     }
@@ -112,9 +117,11 @@ async fn foresee(
 async fn set(
     State(edge): State<Arc<Edge>>,
     Path(name): OfRoom,
+    Extension(caller): Extension<Caller>,
     asked: Result<Json<SetRoom>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Json(asked) = asked?;
+    let Json(mut asked) = asked?;
+    asked.who = caller.who(&asked.who)?;
     let site = edge.door.site.load_full();
     let room = named(&site, &name)?;
     change::change(&edge, &room, &asked).await.map(Json)

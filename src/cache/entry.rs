@@ -11,16 +11,20 @@ use crate::pipeline::view::View;
 
 use super::freshness::{ResponseParts, Terms};
 use super::precondition::{self, Precondition, Validators, unix_seconds};
+use super::purge::Mark;
 use super::request::Lookup;
 use super::vary::Selecting;
+use super::weight;
 
+mod coded;
 mod head;
 
+use coded::Coded;
 use head::Head;
 
 /// What an entry costs beside its bytes: allocations, the cache's own bookkeeping. Measured
 /// generously: memory is a promise.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 960;
 
 /// How long an answer is kept beyond any other use, where the origin can be asked whether it is still
 /// right.
@@ -35,12 +39,13 @@ pub struct Entry {
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     stored: Mono,
-    /// When its request went out.
-    asked: Mono,
+    mark: Mark,
     terms: Terms,
     selecting: Selecting,
     etag: Option<HeaderValue>,
     last_modified: Option<HeaderValue>,
+    /// Text that is given in codings too.
+    coded: Option<Box<Coded>>,
     last_modified_unix: Option<u64>,
     date_unix: Option<u64>,
     /// The moment, in nanoseconds, from which on it is stale whatever its terms say.
@@ -78,33 +83,34 @@ impl Entry {
             last_modified_unix: unix(&last_modified),
             date_unix: unix(&date),
             last_modified,
+            coded: None,
             head: full,
             head_not_modified: not_modified,
             fields,
             body,
             stored: now.mono,
-            asked: now.mono,
+            mark: Mark::default(),
             terms,
             selecting: Selecting::default(),
             expired: AtomicU64::new(u64::MAX),
         }
     }
 
+    /// The same, known to purges. One that nobody marked is as old as can be, and meant by every purge.
+    #[must_use]
+    pub fn marked(self, mark: Mark) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// When it was asked for, and what purges may call it.
+    pub fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
     /// For requests that say this; without it, for any.
     #[must_use]
     pub fn for_requests(self, selecting: Selecting) -> Self {
         Self { selecting, ..self }
-    }
-
-    /// It answers a request that went out then.
-    #[must_use]
-    pub fn asked_at(self, asked: Mono) -> Self {
-        Self { asked, ..self }
-    }
-
-    /// When its request went out: what changed after that may not be in it.
-    pub fn asked(&self) -> Mono {
-        self.asked
     }
 
     /// What a request must say to be given it.
@@ -119,12 +125,13 @@ impl Entry {
     }
 
     fn is_expired(&self) -> bool {
-        self.expired.load(Ordering::Relaxed) != u64::MAX
+        self.expired.load(Ordering::Relaxed) != u64::MAX || self.mark.is_outdated()
     }
 
-    /// From its arrival on.
+    /// From its arrival on: until its time is over, it was said to be stale, or a purge came.
     fn fresh_for(&self) -> Duration {
-        let until = Mono::from_nanos(self.expired.load(Ordering::Relaxed));
+        let said = Mono::from_nanos(self.expired.load(Ordering::Relaxed));
+        let until = self.mark.stale_since().map_or(said, |purged| purged.min(said));
         self.terms.fresh_for.min(until.since(self.stored))
     }
 
@@ -262,12 +269,14 @@ impl Entry {
         now.since(self.stored) < self.useful_for()
     }
 
-    /// Bytes it takes, without its key.
+    /// Bytes it takes at this moment, without its key.
     pub fn weight(&self) -> u32 {
         // Values share the head's bytes; each field costs a name and two handles.
         let fields = self.fields.len() * size_of::<(HeaderName, HeaderValue)>();
-        let fields = fields + self.selecting.weight();
-        let bytes = OVERHEAD + self.head.len() + self.head_not_modified.len() + fields + self.body.len();
+        let head = self.head.len() + self.head_not_modified.len() + fields;
+        let coded = self.coded.as_ref().map_or(0, |coded| coded.weight(head));
+        let more = self.selecting.weight() + self.mark.weight();
+        let bytes = OVERHEAD + head + weight::of(self.body.len()) + coded + more;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 

@@ -11,7 +11,7 @@ use super::directives::Directives;
 use super::entry::Entry;
 use super::key::{self, Encodings};
 use super::pattern;
-use super::request::Lookup;
+use super::request::{Lookup, is_credential};
 use crate::pipeline::answer::write_field;
 use crate::pipeline::view::{Field, View};
 use crate::policy;
@@ -67,6 +67,15 @@ fn is_steering(name: &str) -> bool {
         && STEERING.iter().any(|steering| pattern::matches(steering, name.as_bytes()))
 }
 
+/// Whether a request says nothing that a fill for it would not say: then its answer is news for all.
+pub fn is_nobodys(view: &View<'_>, cache: &policy::Cache) -> bool {
+    let is_plain = |name: &str| name != "cookie" && !is_credential(name) && !is_left_out(name);
+    view.fields.iter().all(|field| is_plain(&field.name.to_ascii_lowercase()))
+        && nominated(view.fields).iter().all(|name| matches!(name.as_str(), "close" | "keep-alive" | ""))
+        && key::host(view) == view.host
+        && key::kept_parameters(view.query, &cache.ignore_query).eq(view.query.into_iter().flat_map(|q| q.split('&')))
+}
+
 /// A fill's request, but for what it says.
 #[derive(Clone, Copy)]
 pub struct Asking<'a> {
@@ -95,7 +104,7 @@ pub fn write(view: &View<'_>, asking: &Asking<'_>) -> Bytes {
         let name = field.name.to_ascii_lowercase();
         let wanted = match name.as_str() {
             "cookie" => personal,
-            "authorization" => credentials,
+            name if is_credential(name) => credentials,
             "host" | "range" | "accept-encoding" | "expect" | "content-length" | "cache-control" | "pragma" => false,
             "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "if-range" => false,
             "connection" | "proxy-connection" | "transfer-encoding" | "upgrade" | "proxy-authorization" => false,
@@ -212,6 +221,20 @@ mod tests {
         let personal = said(&asked, Lookup::Personal);
         assert!(personal.contains("cookie: session=alice;") && !personal.contains("authorization"), "{personal}");
         assert!(said(&asked, Lookup::Authorized).contains("authorization: Basic x\r\n"));
+    }
+
+    #[test]
+    fn news_for_all_is_what_nobody_in_particular_asked_for() {
+        let says = |fields: &[(&str, &str)]| {
+            let fields: Vec<_> = fields.iter().map(|(name, value)| Field { name, value: value.as_bytes() }).collect();
+            is_nobodys(&view(&fields), &cache())
+        };
+        assert!(says(&[("User-Agent", "x"), ("Connection", "keep-alive"), ("Cache-Control", "no-cache")]));
+        for field in [("Cookie", "_ga=1"), ("X-Forwarded-Host", "evil"), ("Connection", "x-mine")] {
+            assert!(!says(&[field]), "{field:?}");
+        }
+        assert!(!is_nobodys(&View { query: Some("a=1&utm_x=evil"), ..view(&[]) }, &cache()));
+        assert!(!is_nobodys(&View { host: "a.example:443", ..view(&[]) }, &cache()));
     }
 
     #[test]

@@ -46,6 +46,21 @@ const IGNORED_COOKIES: [&str; 36] = [
     "OptanonAlertBoxClosed",
 ];
 
+/// Fields that bear credentials, beside cookies.
+const CREDENTIALS: [&str; 11] = [
+    "authorization",
+    "x-authorization",
+    "x-auth-token",
+    "x-auth-key",
+    "x-access-token",
+    "x-api-key",
+    "x-api-token",
+    "x-session-id",
+    "x-session-token",
+    "x-user-token",
+    "api-key",
+];
+
 /// How a request uses the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
@@ -98,7 +113,7 @@ pub fn read(view: &View<'_>, cache: &policy::Cache) -> Asked {
         }
         asked.range |= is("range");
         asked.wishes |= is("cache-control") || is("pragma");
-        if is("authorization") {
+        if is_credential(field.name) {
             asked.lookup = Lookup::Authorized;
         } else if asked.lookup == Lookup::Plain && is("cookie") && is_personal(field.value, cache) {
             asked.lookup = Lookup::Personal;
@@ -106,6 +121,13 @@ pub fn read(view: &View<'_>, cache: &policy::Cache) -> Asked {
     }
     asked.range &= view.method == "GET";
     asked
+}
+
+/// Whether a field of this name shows who asks: Authorization, and what some sites have in its place.
+pub fn is_credential(name: &str) -> bool {
+    // Most fields begin otherwise.
+    matches!(name.as_bytes().first(), Some(b'a' | b'A' | b'x' | b'X'))
+        && CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
 
 /// See [`Asked::lookup`].
@@ -144,7 +166,10 @@ pub(super) mod tests {
             request_directives: policy::RequestDirectives::Normal,
             strip_set_cookie: false,
             ignore_query: vec!["utm_*".into(), "fbclid".into()],
+            compress: true,
+            negative_ttl: Duration::from_secs(1),
             max_object: 1000,
+            read_your_writes: false,
         }
     }
 
@@ -182,7 +207,10 @@ pub(super) mod tests {
 
     #[test]
     fn an_upgrade_bypasses_it_and_credentials_are_somebodys_by_rfc_9111_3_5() {
-        assert_eq!(with("AUTHORIZATION", b"Basic x"), Lookup::Authorized);
+        for name in ["AUTHORIZATION", "X-Api-Key", "api-key"] {
+            assert_eq!(with(name, b"Basic x"), Lookup::Authorized);
+        }
+        assert_eq!(with("Accept", b"*/*"), Lookup::Plain);
         let both = [Field { name: "Authorization", value: b"x" }, Field { name: "Cookie", value: b"session=1" }];
         assert_eq!(lookup(&view(&both), &cache()), Lookup::Authorized);
         assert_eq!(with("Upgrade", b"websocket"), Lookup::Bypass(Bypass::Upgrade));

@@ -31,6 +31,18 @@ impl Variants {
         Self(std::iter::once(entry).chain(stay).take(MAX_VARIANTS).collect())
     }
 
+    /// Whether an answer to such a request was asked for later than this one.
+    pub fn has_newer(&self, than: &Entry, request: &[Field<'_>]) -> bool {
+        let stamp = than.mark().stamp();
+        self.0.iter().any(|held| held.mark().stamp() > stamp && held.selecting().matches(request))
+    }
+
+    /// Those that are like this; none: none is.
+    pub fn only(&self, like: impl Fn(&Entry) -> bool) -> Option<Self> {
+        let left: SmallVec<_> = self.0.iter().filter(|entry| like(entry)).cloned().collect();
+        (!left.is_empty()).then_some(Self(left))
+    }
+
     /// The answer for a request with these fields (RFC 9111 §4.1): the newest that varies and matches, or
     /// else one for any request.
     pub fn select(&self, request: &[Field<'_>]) -> Option<&Arc<Entry>> {

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::policy::file;
+use crate::store::token_file;
 
 /// How long the edge may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +27,13 @@ pub struct Target {
     /// The admin address of the edge to ask
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// The file with the token to show there; or the token itself in SEAWALL_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
+
+/// Where a token is taken from if no file is named: not an argument, which others could see.
+const TOKEN: &str = "SEAWALL_TOKEN";
 
 impl Target {
     fn address(&self) -> anyhow::Result<SocketAddr> {
@@ -39,15 +46,22 @@ impl Target {
         }
     }
 
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        match &self.token_file {
+            Some(file) => Ok(Some(token_file::read(file)?)),
+            None => Ok(std::env::var(TOKEN).ok().map(|word| word.trim().to_owned()).filter(|word| !word.is_empty())),
+        }
+    }
+
     /// Asks; gives the JSON of the answer.
     ///
     /// # Errors
     /// No edge answers there, or it says no.
     pub fn ask(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let address = self.address()?;
+        let (address, token) = (self.address()?, self.token()?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            match tokio::time::timeout(PATIENCE, exchange(address, method, path, body)).await {
+            match tokio::time::timeout(PATIENCE, exchange(address, token, method, path, body)).await {
                 Ok(answer) => answer,
                 Err(_) => bail!("the edge at {address} did not answer within {PATIENCE:?}"),
             }
@@ -55,14 +69,23 @@ impl Target {
     }
 }
 
-async fn exchange(address: SocketAddr, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+async fn exchange(
+    address: SocketAddr,
+    token: Option<String>,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> anyhow::Result<Value> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let body = body.map(|b| b.to_string()).unwrap_or_default();
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(format!("http://{address}{path}"))
-        .header("content-type", "application/json")
-        .body(Full::from(body))?;
+        .header("content-type", "application/json");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(Full::from(body))?;
     let answer = client
         .request(request)
         .await

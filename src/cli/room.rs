@@ -14,7 +14,7 @@ use super::fail;
 use super::status::{list, text};
 use crate::admin::rooms::{RoomAction, SetRoom};
 
-mod confirm;
+pub(super) mod confirm;
 mod evict;
 mod find;
 mod invite;

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{demo, fail};
+use crate::edge::hand_over::Inherited;
 use crate::edge::{Edge, EdgeError, prepare};
 
-/// Serves by a policy. HUP reads it again; TERM and INT let what is in flight end first.
+/// Serves by a policy. HUP reads it again, QUIT hands over to a new process, TERM and INT let what is
+/// in flight end first.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The policy file
@@ -23,7 +26,11 @@ pub struct Args {
 /// Runs `seawall run`.
 pub fn run(args: &Args) -> ExitCode {
     start_logging();
-    let prepared = match prepare(&args.policy) {
+    let mut inherited = match Inherited::from_environment() {
+        Ok(inherited) => inherited,
+        Err(error) => return fail(error),
+    };
+    let prepared = match prepare(&args.policy, &mut inherited) {
         Ok(prepared) => prepared,
         Err(error @ EdgeError::Policy(_)) => {
             eprintln!("{error}");
@@ -40,10 +47,16 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(format_args!("no threads: {error}")),
     };
     let outcome = runtime.block_on(async {
-        let edge = Edge::start(prepared).await?;
+        let signals = Signals::install().map_err(EdgeError::Listen)?;
+        let loaded = prepared.load().await?;
+        let successor = inherited.until_ours().await.map_err(EdgeError::HandOver)?;
+        let edge = Edge::start(loaded)?;
+        successor.serves().await.map_err(EdgeError::HandOver)?;
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
         let addresses: Vec<_> = edge.addresses().iter().map(ToString::to_string).collect();
         tracing::info!(listen = addresses.join(", "), admin = %edge.admin_address(), "serving");
-        until_ended(&edge).await.map_err(EdgeError::Listen)?;
+        signals.until_ended(&edge).await;
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
         edge.drain().await;
         tracing::info!("ended");
         Ok::<_, EdgeError>(())
@@ -54,16 +67,37 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Handles signals until one ends the edge.
-async fn until_ended(edge: &Arc<Edge>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => reload(edge).await,
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+/// What the edge is told by signals; heard from before it says that it serves, since one that nobody
+/// hears would kill it.
+struct Signals {
+    hangup: Signal,
+    quit: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Handles them until one ends the edge.
+    async fn until_ended(mut self, edge: &Arc<Edge>) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => reload(edge).await,
+                _ = self.quit.recv() => match edge.hand_over().await {
+                    Ok(()) => return,
+                    Err(error) => tracing::error!(%error, "not handed over, this process goes on"),
+                },
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
         }
     }
 }
@@ -94,7 +128,7 @@ pub fn demo(args: demo::Args) -> ExitCode {
         Err(error) => return fail(format_args!("no threads: {error}")),
     };
     let outcome = runtime.block_on(demo::run(args, async |spec: demo::EdgeSpec| {
-        let edge = Edge::start(prepare(&spec.policy)?).await?;
+        let edge = Edge::start(prepare(&spec.policy, &mut Inherited::default())?.load().await?)?;
         let address = edge.addresses().first().copied().unwrap_or(spec.listen);
         Ok(demo::RunningEdge { address, stop: Box::pin(async move { edge.drain().await }) })
     }));

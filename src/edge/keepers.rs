@@ -20,7 +20,7 @@ use crate::pipeline::room::{self, Room};
 use crate::policy::{self, Policy};
 use crate::proxy::probe::Prober;
 use crate::proxy::resolve;
-use crate::store::{self, RoomFile};
+use crate::store::{self, RoomFile, StoreError};
 use crate::waiting_room;
 
 /// How often a room admits.
@@ -75,25 +75,38 @@ impl RoomKeeper {
         keys: &Arc<Keys>,
         clock: Clock,
     ) -> Result<Self, EdgeError> {
-        let (mut file, record) = RoomFile::open(&policy.state_dir, &rules.name)?;
+        let (file, record) = RoomFile::open(&policy.state_dir, &rules.name)?;
         let now = clock.now();
         let machine = match record {
             Some(record) => waiting_room::Room::restore(rules.clone(), &record, now),
             None => waiting_room::Room::new(rules.clone(), store::random_secret()?, now),
         };
         let room = Room::new(machine, rules, parts, keys.clone(), clock);
-        // The first numbers and slots are on disk before the first visitor.
-        let changes = room.tick(now);
-        file.write(&changes)?;
-        room.commit(&changes);
         Ok(Self { room: Arc::new(room), file: Some(file), task: None })
     }
 
-    /// Begins to keep the room, until the edge drains; then writes it down once more.
-    pub(super) fn spawn(&mut self, clock: Clock, stop: watch::Receiver<bool>) {
+    /// The first numbers and slots, on disk before the first visitor. By then the room must know its
+    /// orders and whether the level holds it: this tick lets in.
+    pub(super) fn begin(&mut self, now: Now) -> Result<(), StoreError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let changes = self.room.tick(now);
+        file.write(&changes)?;
+        self.room.commit(&changes);
+        Ok(())
+    }
+
+    /// Begins to keep the room, until it is to be released; then writes it down once more.
+    pub(super) fn spawn(&mut self, clock: Clock, release: watch::Receiver<bool>) {
         if let Some(file) = self.file.take() {
-            self.task = Some(tokio::spawn(keep_room(self.room.clone(), file, clock, stop)));
+            self.task = Some(tokio::spawn(keep_room(self.room.clone(), file, clock, release)));
         }
+    }
+
+    /// Owns the file again that another process had for a moment, to go on as the room is in memory.
+    pub(super) fn take_back(&mut self, policy: &Policy) -> Result<(), StoreError> {
+        self.file = Some(RoomFile::open(&policy.state_dir, self.room.name())?.0);
+        self.room.take_back();
+        Ok(())
     }
 
     pub(super) fn task(&mut self) -> Option<JoinHandle<()>> {
@@ -101,14 +114,14 @@ impl RoomKeeper {
     }
 }
 
-async fn keep_room(room: Arc<Room>, mut file: RoomFile, clock: Clock, mut stop: watch::Receiver<bool>) {
+async fn keep_room(room: Arc<Room>, mut file: RoomFile, clock: Clock, mut release: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(ROOM_TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
         let ending = tokio::select! {
             _ = tick.tick() => false,
-            _ = stop.wait_for(|draining| *draining) => true,
+            _ = release.wait_for(|release| *release) => true,
         };
         let changes = if ending { room.close(clock.now()) } else { room.tick(clock.now()) };
         if !changes.is_empty() {

@@ -14,6 +14,7 @@ use super::Edge;
 use crate::clock::Now;
 use crate::level::Override;
 use crate::pipeline::origin::Origin;
+use crate::pipeline::room::Room;
 use crate::pipeline::room::operator::{Kept, Lapsed};
 use crate::pipeline::site::Site;
 
@@ -33,16 +34,24 @@ fn path(site: &Site, name: &str) -> PathBuf {
 /// Takes up what was set before the restart. A file that can't be read is said and left alone.
 pub(super) fn restore(site: &Site, written: &Written, now: Now) {
     restore_levels(site, now);
-    let Some(kept) = read::<Kept>(&path(site, "rooms.json")) else { return };
-    for (name, orders) in &kept {
-        let Some(room) = site.room_named(name) else { continue };
+    *written.0.lock() = read(&path(site, "rooms.json")).unwrap_or_default();
+    site.rooms().iter().for_each(|room| restore_room(site, room, written, now));
+}
+
+/// Takes up what is ordered of a room that was not open, before its first tick: a room that is paused
+/// or held lets nobody in, not even at first.
+pub(super) fn restore_room(site: &Site, room: &Arc<Room>, written: &Written, now: Now) {
+    if let Some(orders) = written.0.lock().get(room.name()) {
         room.restore_orders(orders.clone(), now);
-        for (what, value, by) in room.standing(now).orders.in_force(&room.standing(now).policy, now) {
-            let (room, what, who) = (name, what.name(), &by.who);
-            tracing::warn!(room, what, %value, who, "a change from before the restart is in force");
-        }
     }
-    *written.0.lock() = kept;
+    for lapsed in room.keep(site.is_held(room, false), now) {
+        log_lapsed(room.name(), &lapsed);
+    }
+    let standing = room.standing(now);
+    for (what, value, by) in standing.orders.in_force(&standing.policy, now) {
+        let (room, what, who) = (room.name(), what.name(), &by.who);
+        tracing::warn!(room, what, %value, who, "a change from before is in force");
+    }
 }
 
 fn restore_levels(site: &Site, now: Now) {
@@ -84,7 +93,7 @@ pub fn save(site: &Site, now: Now) -> io::Result<()> {
 }
 
 /// Replaces a file in one step: a crash leaves the old one or the new one.
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
@@ -100,8 +109,10 @@ impl Written {
     /// Writes down what is ordered of the rooms now, unless that is what is written already.
     fn save(&self, site: &Site) -> io::Result<()> {
         let mut written = self.0.lock();
-        let orders = site.rooms().iter().map(|room| (room.name().to_owned(), room.orders()));
-        let kept: Kept = orders.filter(|(_, orders)| *orders != Default::default()).collect();
+        // A room that the policy has lost may be back with the next one.
+        let mut kept = written.clone();
+        kept.extend(site.rooms().iter().map(|room| (room.name().to_owned(), room.orders())));
+        kept.retain(|_, orders| *orders != Default::default());
         if *written != kept {
             write_whole(&path(site, "rooms.json"), &serde_json::to_vec_pretty(&kept)?)?;
             *written = kept;
@@ -136,6 +147,10 @@ pub(super) async fn keep_orders(edge: Arc<Edge>) {
     let mut failing = false;
     loop {
         tick.tick().await;
+        if edge.draining() {
+            // The last word is said elsewhere, and after a hand-over it is another process's.
+            continue;
+        }
         match edge.save_orders().await {
             Ok(()) => failing = false,
             Err(error) if !std::mem::replace(&mut failing, true) => {

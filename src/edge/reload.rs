@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Edge, EdgeError, keepers, pass_keys, scan_snapshot, servers};
+use super::{Edge, EdgeError, keepers, overrides, pass_keys, scan_snapshot, servers};
+use crate::admin::Tokens;
 use crate::pipeline::site::{Parts, Site};
 use crate::policy::diagnose::Findings;
 use crate::policy::{Policy, file};
@@ -37,24 +38,28 @@ impl Edge {
         }
         let snapshot = scan_snapshot(&policy)?;
         let passes = pass_keys(&policy)?;
+        let tokens = Tokens::read(&policy.admin.tokens)?;
         let rooms = {
             let mut keepers = self.rooms.lock();
-            let rooms = keepers::open_rooms(&policy, &mut keepers, &self.keys, self.clock)?;
-            for keeper in keepers.values_mut() {
-                keeper.spawn(self.clock, self.stop.subscribe());
-            }
-            rooms
+            keepers::open_rooms(&policy, &mut keepers, &self.keys, self.clock)?
         };
         // From here on nothing fails.
         let now = self.clock.now();
+        self.tokens.store(Arc::new(tokens));
         for tls in &policy.tls {
             self.read_certificates(tls);
         }
         let _ = self.door.addresses.refresh(servers(&policy)).await;
         keepers::warn_of_what_is_over(&policy, now);
         let telemetry = before.telemetry.clone();
-        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, seed: before.seed() };
-        self.door.site.store(Arc::new(Site::bind(policy, Some(&before), parts)));
+        let (keys, seed) = (self.keys.clone(), before.seed());
+        let parts = Parts { clock: self.clock, telemetry, snapshot, rooms, passes, keys, seed };
+        let site = Arc::new(Site::bind(policy, Some(&before), parts));
+        for room in site.rooms().iter().filter(|room| before.room_named(room.name()).is_none()) {
+            overrides::restore_room(&site, room, &self.orders, now);
+        }
+        self.door.site.store(site);
+        self.keep_rooms();
         Ok(Reloaded { warnings, needs_restart })
     }
 }

@@ -85,7 +85,7 @@ enum Step {
 impl Connection {
     pub fn new(door: Arc<Door>, conn: Box<Conn>, counted: Counted) -> Self {
         let idle = Box::pin(tokio::time::sleep(door.site.load().policy.edge.idle_timeout.min(IDLE_LOOK)));
-        let mut shutdown = door.shutdown.clone();
+        let mut shutdown = door.ends.shutdown.clone();
         let drain = Box::pin(async move {
             let _ = shutdown.wait_for(|draining| *draining).await;
         });
@@ -157,9 +157,9 @@ impl Connection {
         let scheme = if self.conn.is_tls() { Scheme::Https } else { Scheme::Http };
         let visitor = identify(self.conn.peer().ip(), scheme, &edge.trusted_proxies, head.fields);
         let view = View { trusted: visitor.trusted, ..head.view(visitor.scheme, visitor.address) };
-        let draining = *self.door.shutdown.borrow();
+        let retiring = self.door.ends.retiring();
         let terms =
-            Terms { version: head.version, head_only: head.method == "HEAD", keep_alive: head.keep_alive && !draining };
+            Terms { version: head.version, head_only: head.method == "HEAD", keep_alive: head.keep_alive && !retiring };
         let (mut passage, outcome) = decide(&site, &view, self.door.request_id(), now);
         let then = match outcome {
             Outcome::Origin => {
@@ -195,6 +195,7 @@ impl Connection {
             let miss = proxy::Miss { key, head: proxy::request_head(&passage, view) };
             proxy::refresh(&self.door, &passage, miss);
         }
+        proxy::encode(&self.door, &mut passage);
         let site = passage.site.clone();
         let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &site), ..terms };
         let (reason, status) = (answer.reason, answer.status());
@@ -285,7 +286,7 @@ impl Connection {
             // The next request nearly always wakes us, so the two others are asked only if it was
             // not that, or if they may have fired while we were busy.
             let armed = std::mem::replace(&mut self.keeping.armed, true);
-            let fired = self.keeping.idle.is_elapsed() || *self.door.shutdown.borrow();
+            let fired = self.keeping.idle.is_elapsed() || *self.door.ends.shutdown.borrow();
             if armed && !fired && !std::mem::replace(&mut woken, true) {
                 return Poll::Pending;
             }

@@ -2,6 +2,7 @@
 //! fill, a file or a place, and those that pingora takes to the origin.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,17 +21,15 @@ use crate::files::Asked;
 use crate::pipeline::answer::{Answer, Content};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
-use crate::pipeline::room::{Guest, Inside};
-use crate::pipeline::view::{BodyKind, View};
+use crate::pipeline::room::Inside;
+use crate::pipeline::view::{BodyKind, Version, View};
 use crate::proxy::fill::{Head, Missed, Reader};
-use crate::proxy::{self, Answered, Carried, Miss, Role};
+use crate::proxy::{self, Answered, Carried, Miss, Role, outstays};
 
 /// A refused body up to this size is read to its end, so that the connection can be kept.
 const DRAIN_BYTES: usize = 64 << 10;
 /// And for so long at most.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How often a stream asks whether its visitor's session is over.
-const SESSION_CHECKED: Duration = Duration::from_secs(1);
 /// Bytes of early requests that are read while one waits for its turn.
 const WATCHED_BYTES: usize = 16 << 10;
 
@@ -74,10 +73,7 @@ async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], mut ask: By
     for _ in 0..2 {
         let miss = Miss { key, head: ask.clone() };
         let Some(reader) = proxy::begin(&on.door, &errand.passage, miss) else { break };
-        let head = tokio::select! {
-            head = reader.head() => head,
-            () = left(&mut on.conn) => return None,
-        };
+        let head = head_of(&mut on, &errand, &reader).await?;
         match head {
             Ok(head) if head.is_error() && errand.passage.has_fallback(on.door.clock.now()) => {
                 errand.passage.copy.failed = Some(head.status);
@@ -105,6 +101,23 @@ async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], mut ask: By
         }
     }
     alone(on, errand).await
+}
+
+/// The head of a fill's answer; before it, to who leads the fill, what the origin says early. None: the
+/// client has left.
+async fn head_of(on: &mut Connection, errand: &Errand, reader: &Reader) -> Option<Result<Arc<Head>, Missed>> {
+    loop {
+        let hint = tokio::select! {
+            biased;
+            hint = reader.hint() => hint,
+            head = reader.head() => return Some(head),
+            () = left(&mut on.conn) => return None,
+        };
+        if errand.terms.version == Version::Http11 {
+            render::early_hint(&hint, on.conn.out());
+            on.send(&mut Bytes::new()).await.ok()?;
+        }
+    }
 }
 
 /// Gives what a fill has fetched: that the visitor has it already, the parts they want, or all of it.
@@ -205,7 +218,12 @@ async fn follow(mut on: Connection, mut errand: Errand, head: &Head, mut reader:
             }
             Ok(None) => break Ok(()),
             // Breaking off is the only way left to say that it is not whole.
-            Err(_) => break Err(Reason::OriginFailed),
+            Err(cut) => {
+                if framing == Framing::Close {
+                    on.conn.reset_by_close();
+                }
+                break Err(cut.reason());
+            }
         }
     };
     let whole = match whole {
@@ -256,7 +274,7 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
         on.conn.keep_pace(edge.body_min_rate);
     }
     let keep_alive = errand.terms.keep_alive;
-    let shutdown = on.door.shutdown.clone();
+    let retiring = on.door.ends.retiring.clone();
     let answered = Answered::default();
     let carried = Carried {
         passage: errand.passage,
@@ -266,28 +284,24 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
     };
     let Connection { door, conn, keeping } = on;
     let home = Home::default();
-    let mut session = ServerSession::new_http1(Box::new(home.lend(conn)));
+    let told = (errand.terms.version == Version::Http10).then(|| answered.clone());
+    let mut session = ServerSession::new_http1(Box::new(home.lend(conn, told)));
     let guest = carried.passage.visit.as_ref().map(Inside::guest);
+    let outstayed = async {
+        match guest {
+            Some(guest) => outstays(guest, &answered).await,
+            None => std::future::pending().await,
+        }
+    };
     session.set_connection_user_context(Some(Box::new(carried)));
     // The loan ends with what the proxy returns: only then the connection is home.
     let passed = tokio::select! {
-        passed = proxy.process_new_http(session, &shutdown) => passed.is_some(),
-        () = outstays(guest, &answered) => return None,
+        passed = proxy.process_new_http(session, &retiring) => passed.is_some(),
+        () = outstayed => return None,
     };
     let reusable = passed || answered.is_whole();
     let mut conn = home.take()?;
     (conn.take_back() && reusable && keep_alive).then_some(Connection { door, conn, keeping })
-}
-
-/// Resolves when a stream has outlasted its visitor's session; anything else may end in its own time.
-async fn outstays(guest: Option<Guest>, answered: &Answered) {
-    let Some(guest) = guest else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(SESSION_CHECKED).await;
-        if answered.is_stream() && guest.is_over() {
-            return;
-        }
-    }
 }
 
 /// Reads a small body before a place at the origin is taken; whether all of it is here.

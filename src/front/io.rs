@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -22,6 +24,16 @@ impl Io {
             Self::Tcp(_) => false,
             Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
+    }
+
+    /// Lets its close be a reset.
+    pub fn reset_by_close(&self) {
+        let socket = match self {
+            Self::Tcp(io) => SockRef::from(io),
+            Self::Tls(io) => SockRef::from(io.get_ref().0),
+        };
+        // Where it fails, the connection is gone already.
+        let _ = socket.set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -19,6 +19,7 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stream::Conn;
+use crate::proxy::Answered;
 
 /// Where a lent connection comes back to.
 #[derive(Clone, Default)]
@@ -26,8 +27,11 @@ pub struct Home(Arc<Mutex<Option<Box<Conn>>>>);
 
 impl Home {
     /// Lends a connection out.
-    pub fn lend(&self, conn: Box<Conn>) -> Lent {
-        Lent { conn: Some(conn), home: self.clone() }
+    ///
+    /// `told`: where the end of the answer's body may be the end of the connection (HTTP/1.0); if it
+    /// then breaks off, that is a reset.
+    pub fn lend(&self, conn: Box<Conn>, told: Option<Answered>) -> Lent {
+        Lent { conn: Some(conn), home: self.clone(), told }
     }
 
     /// The connection, once the loan has ended; none if pingora has shut it down.
@@ -40,16 +44,24 @@ impl Home {
 pub struct Lent {
     conn: Option<Box<Conn>>,
     home: Home,
+    told: Option<Answered>,
 }
 
 impl Lent {
     fn conn(&mut self) -> io::Result<Pin<&mut Conn>> {
         self.conn.as_deref_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
+
+    fn break_off(&self) {
+        if let (Some(conn), Some(true)) = (&self.conn, self.told.as_ref().map(Answered::is_broken)) {
+            conn.reset_by_close();
+        }
+    }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
+        self.break_off();
         *self.home.0.lock() = self.conn.take();
     }
 }
@@ -77,6 +89,7 @@ impl AsyncWrite for Lent {
 #[async_trait]
 impl Shutdown for Lent {
     async fn shutdown(&mut self) {
+        self.break_off();
         if let Some(mut conn) = self.conn.take() {
             conn.shutdown().await;
         }

@@ -8,7 +8,7 @@ use crate::clock::Now;
 use crate::files::reply::Reply;
 use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
 use crate::pipeline::view::Version;
-use crate::proxy::fill::Head;
+use crate::proxy::fill::{Head, Hint};
 
 /// Bodies up to this size are copied behind their head; larger ones are sent from where they lie.
 const COPIED: usize = 8 << 10;
@@ -146,12 +146,7 @@ pub fn fill_head(
         (None, _) => Framing::Chunked,
     };
     status_line(head.status, out);
-    for (name, value) in head.fields_for(own) {
-        out.put_slice(name.as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(value);
-        out.put_slice(b"\r\n");
-    }
+    raw_fields(head.fields_for(own), out);
     match (framing, head.length) {
         (Framing::Length, Some(length)) => write_field("content-length", itoa::Buffer::new().format(length), out),
         (Framing::Chunked, _) => write_field("transfer-encoding", "chunked", out),
@@ -164,6 +159,23 @@ pub fn fill_head(
     }
     end_head(terms, out);
     framing
+}
+
+/// Writes an early hint.
+pub fn early_hint(hint: &Hint, out: &mut BytesMut) {
+    status_line(103, out);
+    raw_fields(hint.iter(), out);
+    out.put_slice(b"\r\n");
+}
+
+/// Writes fields as they came.
+fn raw_fields<'a>(fields: impl Iterator<Item = &'a (String, Vec<u8>)>, out: &mut BytesMut) {
+    for (name, value) in fields {
+        out.put_slice(name.as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value);
+        out.put_slice(b"\r\n");
+    }
 }
 
 /// Writes a piece of a chunked body; none is its end.

@@ -103,6 +103,11 @@ impl Conn {
         self.io.is_http2()
     }
 
+    /// Lets its end be a failure to the client, where a body's end is told by the connection's alone.
+    pub fn reset_by_close(&self) {
+        self.io.reset_by_close();
+    }
+
     /// Bytes that came and wait to be read.
     pub fn early(&mut self) -> &mut BytesMut {
         &mut self.early

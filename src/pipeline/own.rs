@@ -45,6 +45,9 @@ pub fn answer(passage: &Passage, view: &View<'_>, now: Now) -> Answer {
         return room.frontier();
     }
     if let Some(room) = passage.site.room_named(of_room) {
+        if let Some(answer) = room.elsewhere(view) {
+            return answer;
+        }
         let asks = Asks { get: true, ..Asks::of(view, Format::Json) };
         // A page that was held asks as one: it may be of a route that is, when others are not.
         let held = passage.site.is_held(room, view.query == Some(HELD));

@@ -17,13 +17,16 @@ use super::room::Inside;
 use super::site::Site;
 use super::view::{Scheme, Version, View};
 use crate::cache::directives::Directives;
+use crate::cache::encoded::Job;
 use crate::cache::entry::Entry;
+use crate::cache::key::kept_parameters;
+use crate::cache::purge::{Names, Stamp, Verdict};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
 use crate::files::Asked;
-use crate::policy::{Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
+use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::snapshot::File;
 use crate::telemetry::Record;
 
@@ -33,6 +36,10 @@ pub struct CopyUse {
     pub lookup: Option<Lookup>,
     /// The key, where the answer may serve others too.
     pub key: Option<Box<[u8]>>,
+    /// By what purges may mean it; where there is a key.
+    pub names: Names,
+    /// What its bearer has written: nothing that was asked for before it will do.
+    pub newer_than: Option<Stamp>,
     /// What the request says in the fields by which answers under its key are known to differ.
     pub said: Vec<u8>,
     /// The copy that the origin is asked about, rather than for a new one.
@@ -49,8 +56,19 @@ pub struct CopyUse {
     pub file: Option<Arc<File>>,
     /// The error that the origin gave, for Cache-Status.
     pub failed: Option<u16>,
+    /// A coding of the copy given, to be made for those who come next.
+    pub encode: Option<Job>,
     /// Why the request goes to the origin, for Cache-Status.
     pub forwarded: Option<Forward>,
+}
+
+impl CopyUse {
+    /// A fill may answer, for all who ask for the same.
+    pub fn fill_by(&mut self, key: Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
+        let pairs = kept_parameters(view.query, &cache.ignore_query);
+        self.names = Names::of(view.host, view.raw_path, pairs);
+        self.key = Some(key.into());
+    }
 }
 
 /// What the log says of a request that lives longer than its head.
@@ -213,13 +231,13 @@ impl Passage {
 
     /// Whether there is something to give in place of an origin's error.
     pub fn has_fallback(&self, now: Now) -> bool {
-        self.copy.file.is_some() || self.copy.fallback.as_ref().is_some_and(|e| e.is_good_on_error(now.mono))
+        self.copy.file.is_some() || self.copy.fallback.as_ref().is_some_and(|entry| self.is_good_on_error(entry, now))
     }
 
     /// The answer where the origin failed or can't be asked: the newest copy held, or an honest
     /// refusal. A write is never answered from a copy.
     pub fn fall_back(&mut self, reason: Reason, retry_after: Duration, now: Now) -> Answer {
-        let held = self.copy.fallback.take().filter(|entry| entry.is_good_on_error(now.mono));
+        let held = self.copy.fallback.take().filter(|entry| self.is_good_on_error(entry, now));
         if let Some(entry) = held {
             let note = CacheStatus::StaleIfError { status: self.copy.failed };
             let age = entry.age_seconds(now.mono);
@@ -236,6 +254,11 @@ impl Passage {
             return answer.with("retry-after", self.spread(retry_after).to_compact_string());
         }
         answer
+    }
+
+    /// A purge may have come since it was found.
+    fn is_good_on_error(&self, entry: &Entry, now: Now) -> bool {
+        self.site.store.purges().verdict(entry.mark()) != Verdict::Gone && entry.is_good_on_error(now.mono)
     }
 
     /// The request is over.

@@ -55,6 +55,8 @@ pub enum Reason {
     OriginTimeout,
     /// The origin's answer broke off or made no sense.
     OriginFailed,
+    /// The origin answered with an error a moment ago, and is not asked again yet.
+    OriginError,
     /// The request takes copies only, and there is none for it.
     NotCached,
     /// The request's head is malformed or ambiguous.
@@ -71,6 +73,8 @@ pub enum Reason {
     VersionRefused,
     /// `Expect` something other than 100-continue.
     ExpectationFailed,
+    /// Another process of Seawall's has taken over the waiting room: ask it.
+    HandedOver,
     /// A path below `/.seawall/` that does not exist.
     NotFound,
     /// The client left before it was answered.
@@ -79,7 +83,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
@@ -104,6 +108,7 @@ impl Reason {
         Self::OriginUnreachable,
         Self::OriginTimeout,
         Self::OriginFailed,
+        Self::OriginError,
         Self::NotCached,
         Self::BadRequest,
         Self::HeaderTooLarge,
@@ -112,6 +117,7 @@ impl Reason {
         Self::MethodRefused,
         Self::VersionRefused,
         Self::ExpectationFailed,
+        Self::HandedOver,
         Self::NotFound,
         Self::ClientGone,
     ];
@@ -143,6 +149,7 @@ impl Reason {
             Self::OriginUnreachable => "origin_unreachable",
             Self::OriginTimeout => "origin_timeout",
             Self::OriginFailed => "origin_failed",
+            Self::OriginError => "origin_error",
             Self::NotCached => "not_cached",
             Self::BadRequest => "bad_request",
             Self::HeaderTooLarge => "header_too_large",
@@ -151,6 +158,7 @@ impl Reason {
             Self::MethodRefused => "method_refused",
             Self::VersionRefused => "version_refused",
             Self::ExpectationFailed => "expectation_failed",
+            Self::HandedOver => "handed_over",
             Self::NotFound => "not_found",
             Self::ClientGone => "client_gone",
         }
@@ -173,7 +181,8 @@ impl Reason {
             | Self::Shed
             | Self::QueueTimeout
             | Self::StreamsFull
-            | Self::EdgeBusy => 503,
+            | Self::EdgeBusy
+            | Self::OriginError => 503,
             Self::OriginUnreachable | Self::OriginFailed => 502,
             Self::OriginTimeout | Self::NotCached => 504,
             Self::BadRequest => 400,
@@ -183,6 +192,7 @@ impl Reason {
             Self::MethodRefused => 405,
             Self::VersionRefused => 505,
             Self::ExpectationFailed => 417,
+            Self::HandedOver => 307,
             Self::NotFound => 404,
             // nginx's number for the log; never sent.
             Self::ClientGone => 499,
@@ -199,6 +209,7 @@ impl Reason {
             | Self::Snapshot
             | Self::File
             | Self::Own
+            | Self::HandedOver
             | Self::ClientGone => None,
             Self::RateLimited
             | Self::Crowded
@@ -212,7 +223,7 @@ impl Reason {
             Self::QueueFull | Self::Shed | Self::QueueTimeout | Self::StreamsFull | Self::EdgeBusy => {
                 Some("connection_limit_reached")
             }
-            Self::OriginUnreachable => Some("destination_unavailable"),
+            Self::OriginUnreachable | Self::OriginError => Some("destination_unavailable"),
             Self::OriginTimeout => Some("http_response_timeout"),
             Self::OriginFailed => Some("http_response_incomplete"),
             Self::NotCached
@@ -251,6 +262,7 @@ impl Reason {
             Self::OriginUnreachable => "The site can't be reached at the moment. Please try again shortly.",
             Self::OriginTimeout => "The site took too long to answer. Please try again shortly.",
             Self::OriginFailed => "The site's answer broke off. Please try again shortly.",
+            Self::OriginError => "The site can't answer this at the moment. Please try again shortly.",
             Self::NotCached => "There is no copy of this at hand.",
             Self::BadRequest => "The request is malformed.",
             Self::HeaderTooLarge => "The request's header is too large. Clearing this site's cookies may help.",
@@ -259,6 +271,7 @@ impl Reason {
             Self::MethodRefused => "This method is not available here.",
             Self::VersionRefused => "This version of HTTP is not spoken here.",
             Self::ExpectationFailed => "The request expects something that is not offered here.",
+            Self::HandedOver => "Another process has taken over: ask again.",
             Self::NotFound => "There is nothing here.",
             Self::ClientGone => "The client left.",
         }

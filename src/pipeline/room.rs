@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,6 +22,7 @@ use crate::waiting_room::{
 };
 
 mod command;
+mod elsewhere;
 pub mod operator;
 mod presented;
 mod told;
@@ -41,6 +43,8 @@ pub struct Room {
     /// What the log says where a dry run would hold someone.
     dry_note: String,
     face: Arc<Face>,
+    /// Whether another process owns it.
+    away: AtomicBool,
     /// What changes with the policy and the orders.
     rules: ArcSwap<Rules>,
     orders: Mutex<Orders>,
@@ -135,6 +139,7 @@ impl Room {
             dry_note: format!("room `{}` would hold it (dry run)", machine.name()),
             id: machine.id(),
             face: machine.face().clone(),
+            away: AtomicBool::new(false),
             clock,
             keys,
             rules: ArcSwap::from_pointee(rules),

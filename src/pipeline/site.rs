@@ -9,15 +9,20 @@ use std::sync::Arc;
 use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
+use super::view::View;
+use crate::cache::key::kept_parameters;
+use crate::cache::purge::{Purged, Purges, Stamp, Target};
+use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
+use crate::cache::version;
 use crate::clients::Groups;
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::files::Tree;
 use crate::keys::Keys;
 use crate::overload::Condition;
 use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::rate_limit::Limit;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{File, Snapshot};
 use crate::telemetry::Telemetry;
 
 /// Everything that decisions need. Made by [`Site::bind`], where each reference of the policy is
@@ -27,8 +32,12 @@ pub struct Site {
     pub clock: Clock,
     pub pages: Arc<Pages>,
     pub store: Arc<Store>,
+    /// What is known of keys that gave no copy.
+    pub remembered: Arc<Remembered>,
     pub snapshot: Option<Snapshot>,
     pub telemetry: Arc<Telemetry>,
+    /// Sign what visitors carry for the cache.
+    pub keys: Arc<Keys>,
     pub clients: Groups,
     /// How the edge itself does.
     pub condition: Arc<Condition>,
@@ -51,13 +60,14 @@ pub struct Parts {
     pub rooms: Vec<Arc<Room>>,
     /// For the passes of each of the policy's groups of clients, in its order; none for the rest.
     pub passes: Vec<Option<Keys>>,
+    pub keys: Arc<Keys>,
     pub seed: u64,
 }
 
 impl Site {
     /// Binds a policy to the state of the one before it, by name; what is new begins empty.
     pub fn bind(policy: Policy, before: Option<&Self>, parts: Parts) -> Self {
-        let Parts { clock, telemetry, snapshot, rooms, passes, seed } = parts;
+        let Parts { clock, telemetry, snapshot, rooms, passes, keys, seed } = parts;
         let origins = policy.origins.iter().map(|origin| {
             let held = before.and_then(|b| b.origins.iter().find(|o| o.name == origin.name));
             match held {
@@ -86,8 +96,10 @@ impl Site {
         let trees = trees.collect();
         let store = match before {
             Some(before) if before.policy.cache_memory == policy.cache_memory => before.store.clone(),
-            _ => Arc::new(Store::new(policy.cache_memory)),
+            Some(before) => Arc::new(Store::with(policy.cache_memory, before.store.purges().clone())),
+            None => Arc::new(Store::with(policy.cache_memory, Arc::new(Purges::new(clock.now())))),
         };
+        let remembered = before.map_or_else(Arc::default, |b| b.remembered.clone());
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
         let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
         let condition = before.map_or_else(Arc::default, |b| b.condition.clone());
@@ -97,8 +109,10 @@ impl Site {
             clients,
             pages,
             store,
+            remembered,
             snapshot,
             telemetry,
+            keys,
             condition,
             origins,
             limits,
@@ -171,6 +185,37 @@ impl Site {
     /// The rules of a route's cache, if it has one.
     pub fn cache_of(&self, route: &Route) -> Option<&policy::Cache> {
         self.policy.caches.get(route.cache?.0)
+    }
+
+    /// Purges these, as each cache of the policy would tell them apart: a URL also without the
+    /// parameters that a cache ignores.
+    pub fn purge(&self, targets: &[Target], soft: bool, now: Now) -> Purged {
+        let as_kept = |target: &Target| match target {
+            Target::Url { host, path_and_query } => path_and_query.split_once('?').map(|(path, query)| {
+                let url = |cache: &policy::Cache| {
+                    let pairs: Vec<_> = kept_parameters(Some(query), &cache.ignore_query).collect();
+                    Target::Url { host: host.clone(), path_and_query: format!("{path}?{}", pairs.join("&")).into() }
+                };
+                self.policy.caches.iter().map(url).collect::<Vec<_>>()
+            }),
+            _ => None,
+        };
+        let more: Vec<_> = targets.iter().filter_map(as_kept).flatten().collect();
+        self.store.purges().purge_all(targets.iter().chain(&more), soft, now)
+    }
+
+    /// What the bearer of a request has written, where the cache heeds it.
+    pub fn written(&self, view: &View<'_>, cache: &policy::Cache, now: Now) -> Option<Stamp> {
+        cache.read_your_writes.then(|| version::borne(view, &self.keys, self.store.purges().stamp(now.mono)))?
+    }
+
+    /// The snapshot's file for a request, unless what it stands for was purged since, or is older than
+    /// what the request's bearer has written. A file stands for its path on every host.
+    pub fn file_of(&self, view: &View<'_>, newer_than: Option<Stamp>) -> Option<Arc<File>> {
+        let file = self.snapshot.as_ref()?.find(view.path)?;
+        let since = Stamp::from_unix_ms(file.since_unix_ms);
+        let purged = self.store.purges().is_hidden(None, view.raw_path, None, since);
+        (!purged && newer_than.is_none_or(|written| since > written)).then_some(file)
     }
 
     /// Whether the level holds everyone on all routes of a room; or, where that is the question, on

@@ -137,6 +137,9 @@ pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Continue;
     }
     let room = passage.site.room(id).clone();
+    if let Some(answer) = room.elsewhere(view) {
+        return Flow::Respond(answer);
+    }
     let presented = room.presented(view, passage.site.client_number(view.client), now);
     let asks = Asks::of(view, format(passage.route(), view));
     let entrance =
@@ -178,15 +181,10 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    if view.is_read() && view.body == BodyKind::None {
-        // The snapshot stands in wherever the route says it does at static, not only by then.
-        if matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
-            passage.copy.file = passage.site.snapshot.as_ref().and_then(|s| s.find(view.path));
-        }
-    }
     if let Some(flow) = copies::find(passage, view, now) {
         return flow;
     }
+    stand_in(passage, view);
     let mode = passage.mode;
     if matches!(mode, Mode::Snapshot | Mode::Newest) {
         if let Some(file) = passage.copy.file.take() {
@@ -196,6 +194,15 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Respond(switched_off(passage, view));
     }
     Flow::Continue
+}
+
+/// The file of the snapshot that may stand in for the origin: wherever the route says it does at static, not
+/// only by then.
+fn stand_in(passage: &mut Passage, view: &View<'_>) {
+    let may_copy = view.is_read() && view.body == BodyKind::None;
+    if may_copy && matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
+        passage.copy.file = passage.site.file_of(view, passage.copy.newer_than);
+    }
 }
 
 /// Whether there is a place at the origin.
@@ -322,6 +329,11 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
     match lookup(asked.view, rules) {
         Lookup::Bypass(why) => format!("`{name}` not used ({why:?})").to_lowercase(),
         Lookup::Plain if copy => format!("`{name}`: a copy of any age answers"),
+        Lookup::Plain if rules.read_your_writes => {
+            format!(
+                "`{name}`: a fresh copy answers, to who has written one newer than that; a miss is fetched once for all"
+            )
+        }
         Lookup::Plain => format!("`{name}`: a fresh copy answers; a miss is fetched once for all"),
         Lookup::Personal => format!("`{name}`: its cookies make it personal; only what the origin calls public"),
         Lookup::Authorized => format!("`{name}`: it shows credentials; only what the origin lets others have"),

@@ -101,8 +101,19 @@ impl Shop {
             })
             .collect();
         let telemetry = Arc::new(Telemetry::new(None));
-        let site =
-            Site::bind(policy, None, Parts { clock, telemetry, snapshot: None, rooms, passes: Vec::new(), seed: 7 });
+        let site = Site::bind(
+            policy,
+            None,
+            Parts {
+                clock,
+                telemetry,
+                snapshot: None,
+                rooms,
+                passes: Vec::new(),
+                keys: Arc::new(Keys::from_bytes(1, &[7; 32])),
+                seed: 7,
+            },
+        );
         let mut shop = Self { site: Arc::new(site), now, next: 0 };
         shop.pass(Duration::from_millis(200));
         shop

@@ -1,6 +1,7 @@
 //! The policy file: TOML text → a [`Policy`], or all that is wrong with it.
 
 mod address;
+mod admin;
 mod clients;
 mod files;
 mod house;
@@ -132,7 +133,7 @@ pub fn over(ends: &[Over], unix_ms: u64) -> Vec<Diagnostic> {
 fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, ends: &mut Vec<Over>) -> Option<Policy> {
     let tls = house::tls(&mut root, base, files);
     let edge = house::edge(&mut root, base, &tls);
-    let admin = house::admin(&mut root, edge.as_ref());
+    let admin = admin::read(&mut root, edge.as_ref(), base, files);
     let keys_file = house::keys_file(&mut root, base);
     let state_dir = house::state_dir(&mut root, base);
     let clients = clients::read(&mut root, base, files);
@@ -145,6 +146,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     clients::same_cookie(&clients, &waiting_rooms, root.report);
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);
+    clients::same_cookie_as_versions(&caches, &waiting_rooms, root.report);
     let served = files::read(&mut root, base, files);
     let snapshot_dir = house::snapshot_dir(&mut root, base, files);
     let (level, dry_run) = level::read(&mut root, &origins, ends);

@@ -25,6 +25,7 @@ pub struct Answered(Arc<Told>);
 struct Told {
     whole: AtomicBool,
     stream: AtomicBool,
+    broken: AtomicBool,
 }
 
 impl Answered {
@@ -36,6 +37,15 @@ impl Answered {
     /// Whether the answer is an upgrade or an event stream: it has no end of its own.
     pub fn is_stream(&self) -> bool {
         self.0.stream.load(Ordering::Acquire)
+    }
+
+    /// Whether the answer broke off after its head was written.
+    pub fn is_broken(&self) -> bool {
+        self.0.broken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn broke_off(&self) {
+        self.0.broken.store(true, Ordering::Release);
     }
 
     pub(super) fn stream(&self) {

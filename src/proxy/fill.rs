@@ -5,9 +5,13 @@
 //! that asked and to nobody else; the others go on alone.
 //!
 //! The body is kept whole while it may become an entry, at most `max_object` bytes. Beyond that, and
-//! for a private answer, only a window is kept and the slowest reader sets the pace.
+//! for a private answer, only a window is kept and the slowest reader sets the pace, as long as it
+//! keeps one: `Sink` sees to that.
+//!
+//! What a piece costs does not grow with the readers but for waking them: each knows its own place,
+//! and the fill only counts how many are at which.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -19,13 +23,22 @@ use tokio::sync::Notify;
 use crate::cache::vary::Selecting;
 use crate::pipeline::reason::Reason;
 
+mod asked;
+mod held;
+mod reader;
+mod table;
 #[cfg(test)]
 mod tests;
 
+use asked::Asked;
+pub use held::Held;
+pub use reader::{BrokenOff, Reader};
+pub use table::{Fills, Joined, MAX_FILLS};
+
+/// Early hints that wait for the leader at most; further ones are left out.
+const HINTS: usize = 4;
 /// Bytes kept for the slowest reader of an answer that is not kept whole.
 const WINDOW: usize = 256 << 10;
-/// Fills in flight at most; the next miss goes to the origin alone.
-pub const MAX_FILLS: usize = 65_536;
 
 /// A response's head, as readers write it on.
 #[derive(Debug, Default)]
@@ -62,12 +75,15 @@ pub fn is_error(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)
 }
 
+/// The fields of an early hint (RFC 8297).
+pub type Hint = Vec<(String, Vec<u8>)>;
+
 /// Whom an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
     Everyone,
-    /// The reader that began the fill.
-    Leader,
+    /// The reader that began the fill; and what the others are told.
+    Leader(Missed),
 }
 
 /// Why a reader gets nothing from a fill.
@@ -75,7 +91,7 @@ pub enum For {
 pub enum Missed {
     /// The answer is another visitor's: go to the origin alone.
     Alone,
-    /// The origin was not asked, or gave no answer.
+    /// The origin was not asked, gave no answer, or one that others are not to ask for again.
     Refused(Reason, Duration),
 }
 
@@ -88,18 +104,23 @@ enum Verdict {
 
 #[derive(Debug)]
 struct State {
+    /// For the leader: whose the answer will be is not known yet.
+    hints: VecDeque<Hint>,
     verdict: Verdict,
     chunks: VecDeque<Bytes>,
     /// The number of the first chunk kept.
     first: usize,
     kept: usize,
+    /// Bytes no longer kept.
+    let_go: u64,
     /// Keep the body from its first byte.
     whole: bool,
     /// How it ended: with all of its body, or not.
     end: Option<bool>,
-    /// The next chunk of each reader.
-    readers: HashMap<u64, usize>,
-    next_reader: u64,
+    /// How many readers there are whose next chunk is the first one kept, the one after it, and so
+    /// on; last, those who have all. So it is longer by one than `chunks`.
+    places: VecDeque<usize>,
+    readers: usize,
     writer: Option<Waker>,
 }
 
@@ -109,32 +130,40 @@ pub struct Fill {
     state: Mutex<State>,
     news: Notify,
     abandoned: Notify,
+    /// What it asked, and when.
+    pub asked: Asked,
 }
 
 impl Fill {
     /// A fill, and its first reader.
     pub fn begin() -> (Arc<Self>, Reader) {
         let state = State {
+            hints: VecDeque::new(),
             verdict: Verdict::Awaited,
             chunks: VecDeque::new(),
             first: 0,
             kept: 0,
+            let_go: 0,
             whole: true,
             end: None,
-            readers: HashMap::new(),
-            next_reader: 0,
+            places: VecDeque::from([0]),
+            readers: 0,
             writer: None,
         };
-        let fill = Arc::new(Self { state: Mutex::new(state), news: Notify::new(), abandoned: Notify::new() });
+        let fill = Arc::new(Self {
+            state: Mutex::new(state),
+            news: Notify::new(),
+            abandoned: Notify::new(),
+            asked: Asked::default(),
+        });
         let reader = fill.reader(&mut fill.state.lock(), true);
         (fill, reader)
     }
 
     fn reader(self: &Arc<Self>, state: &mut State, leader: bool) -> Reader {
-        let number = state.next_reader;
-        state.next_reader += 1;
-        state.readers.insert(number, 0);
-        Reader { fill: self.clone(), number, leader }
+        state.readers += 1;
+        state.count(0, 1);
+        Reader::new(self.clone(), leader)
     }
 
     /// One more reader; none once it is known that the fill serves only its first, no longer has
@@ -146,24 +175,29 @@ impl Fill {
             Verdict::Answer(_, whom) => *whom == For::Everyone && state.first == 0 && state.end != Some(false),
             Verdict::Refused(..) => false,
         };
-        (open && !state.readers.is_empty()).then(|| self.reader(&mut state, false))
+        (open && state.readers > 0).then(|| self.reader(&mut state, false))
     }
 
     /// Resolves when nobody is left to read.
     pub async fn until_abandoned(&self) {
         loop {
             let news = self.abandoned.notified();
-            if self.state.lock().readers.is_empty() {
+            if self.is_abandoned() {
                 return;
             }
             news.await;
         }
     }
 
+    /// Whether nobody is left to read.
+    pub fn is_abandoned(&self) -> bool {
+        self.state.lock().readers == 0
+    }
+
     /// How many follow it.
     #[cfg(test)]
     pub(super) fn readers(&self) -> usize {
-        self.state.lock().readers.len()
+        self.state.lock().readers
     }
 
     /// The origin was not asked, or gave no answer.
@@ -174,6 +208,16 @@ impl Fill {
         }
         drop(state);
         self.close(false);
+    }
+
+    /// The origin says something before its answer.
+    pub fn hint(&self, hint: Hint) {
+        let mut state = self.state.lock();
+        if state.hints.len() < HINTS {
+            state.hints.push_back(hint);
+        }
+        drop(state);
+        self.news.notify_waiters();
     }
 
     /// The answer's head, whom it is for, and whether its body is kept from the beginning.
@@ -193,6 +237,7 @@ impl Fill {
         let mut state = self.state.lock();
         state.kept += chunk.len();
         state.chunks.push_back(chunk);
+        state.places.push_back(0);
         state.trim();
         drop(state);
         self.news.notify_waiters();
@@ -203,15 +248,28 @@ impl Fill {
         self.state.lock().whole = false;
     }
 
-    /// The whole body, if it was kept.
-    pub fn body(&self) -> Option<Bytes> {
-        let state = self.state.lock();
-        if !state.whole || state.first > 0 {
-            return None;
+    /// The whole body in one piece, if it was kept. What readers have yet to take is from then on part
+    /// of that piece, so that it lies in memory once. To be called when all of it has come.
+    pub fn gather(&self) -> Option<Bytes> {
+        let pieces: Vec<Bytes> = {
+            let state = self.state.lock();
+            if !state.whole || state.first > 0 {
+                return None;
+            }
+            state.chunks.iter().cloned().collect()
+        };
+        let mut body = Vec::with_capacity(pieces.iter().map(Bytes::len).sum());
+        pieces.iter().for_each(|piece| body.extend_from_slice(piece));
+        let body = Bytes::from(body);
+        let mut at = 0;
+        for chunk in &mut self.state.lock().chunks {
+            let piece = at..at + chunk.len();
+            at = piece.end;
+            if at <= body.len() {
+                *chunk = body.slice(piece);
+            }
         }
-        let mut body = Vec::with_capacity(state.kept);
-        state.chunks.iter().for_each(|chunk| body.extend_from_slice(chunk));
-        Some(body.into())
+        Some(body)
     }
 
     /// The end; only the first call counts.
@@ -223,169 +281,85 @@ impl Fill {
     /// Ready when there is room for more: how the slowest reader sets the pace.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
-        if state.whole || state.kept <= WINDOW || state.readers.is_empty() {
+        if state.whole || state.kept <= WINDOW || state.readers == 0 {
             return Poll::Ready(());
         }
         state.writer = Some(cx.waker().clone());
         Poll::Pending
     }
+
+    /// How far the window has moved, and whether the readers have all but caught up: for whoever
+    /// watches the pace.
+    pub(super) fn pace(&self) -> Pace {
+        let state = self.state.lock();
+        Pace { let_go: state.let_go, caught_up: state.kept <= WINDOW / 2 }
+    }
+
+    /// Cuts off those who are behind by half a window or more, where others have read all there is and
+    /// wait: to be called when the window has not moved by its size for as long as a client may be
+    /// without progress. Those who were cut off see the body broken.
+    pub(super) fn cut_slowest(&self) {
+        let mut state = self.state.lock();
+        if state.whole || state.places.back().is_none_or(|waiting| *waiting == 0) {
+            return;
+        }
+        while state.kept > WINDOW / 2 && !state.chunks.is_empty() {
+            state.readers -= state.places.front().copied().unwrap_or_default();
+            state.drop_first();
+        }
+        state.wake_writer();
+    }
+}
+
+/// See [`Fill::pace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Bytes that are no longer kept.
+    pub let_go: u64,
+    pub caught_up: bool,
+}
+
+impl Pace {
+    /// Whether the slowest has got through a window since then, or has nothing left to take.
+    pub fn is_kept_since(&self, before: &Self) -> bool {
+        self.caught_up || self.let_go.saturating_sub(before.let_go) >= WINDOW as u64
+    }
 }
 
 impl State {
-    /// Drops what every reader has, unless it is kept whole.
+    /// One more reader, or one less, at this place.
+    fn count(&mut self, place: usize, by: isize) {
+        if let Some(readers) = self.places.get_mut(place) {
+            *readers = readers.saturating_add_signed(by);
+        }
+    }
+
+    /// Drops what every reader has, unless it is kept whole. Where others may still come, what there
+    /// is room for stays: they can follow from the beginning as long as that is here.
     fn trim(&mut self) {
         if self.whole {
             return;
         }
-        let slowest = self.readers.values().copied().min().unwrap_or(usize::MAX);
-        while self.first < slowest {
-            let Some(chunk) = self.chunks.pop_front() else { break };
-            self.first += 1;
-            self.kept -= chunk.len();
+        let stays = if matches!(self.verdict, Verdict::Answer(_, For::Everyone)) { WINDOW } else { 0 };
+        while self.kept > stays && self.places.front() == Some(&0) && !self.chunks.is_empty() {
+            self.drop_first();
         }
-        if self.kept <= WINDOW
-            && let Some(writer) = self.writer.take()
-        {
+        if self.kept <= WINDOW {
+            self.wake_writer();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        let Some(chunk) = self.chunks.pop_front() else { return };
+        self.places.pop_front();
+        self.first += 1;
+        self.kept -= chunk.len();
+        self.let_go += chunk.len() as u64;
+    }
+
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
             writer.wake();
         }
-    }
-}
-
-/// One who follows a fill. Dropped, it counts no more.
-#[derive(Debug)]
-pub struct Reader {
-    fill: Arc<Fill>,
-    number: u64,
-    leader: bool,
-}
-
-/// The origin's body broke off: what was sent must not look whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the origin's answer broke off")]
-pub struct BrokenOff;
-
-impl Reader {
-    /// Whether it followed another's request.
-    pub fn is_follower(&self) -> bool {
-        !self.leader
-    }
-
-    /// The answer's head, once it is there.
-    ///
-    /// # Errors
-    /// [`Missed`]: this fill has nothing for this reader.
-    pub async fn head(&self) -> Result<Arc<Head>, Missed> {
-        loop {
-            let news = self.fill.news.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            {
-                let state = self.fill.state.lock();
-                match &state.verdict {
-                    Verdict::Answer(_, For::Leader) if !self.leader => return Err(Missed::Alone),
-                    Verdict::Answer(head, _) => return Ok(head.clone()),
-                    Verdict::Refused(reason, retry_after) => return Err(Missed::Refused(*reason, *retry_after)),
-                    Verdict::Awaited => {}
-                }
-            }
-            news.await;
-        }
-    }
-
-    /// The next piece of the body; none at its end.
-    ///
-    /// # Errors
-    /// [`BrokenOff`]
-    pub async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        loop {
-            let news = self.fill.news.notified();
-            tokio::pin!(news);
-            news.as_mut().enable();
-            if let Some(piece) = self.take() {
-                return piece;
-            }
-            news.await;
-        }
-    }
-
-    fn take(&self) -> Option<Result<Option<Bytes>, BrokenOff>> {
-        let mut state = self.fill.state.lock();
-        let at = state.readers.get(&self.number).copied().unwrap_or_default();
-        if let Some(chunk) = at.checked_sub(state.first).and_then(|i| state.chunks.get(i)).cloned() {
-            state.readers.insert(self.number, at + 1);
-            state.trim();
-            return Some(Ok(Some(chunk)));
-        }
-        match state.end {
-            Some(true) => Some(Ok(None)),
-            Some(false) => Some(Err(BrokenOff)),
-            None => None,
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let mut state = self.fill.state.lock();
-        state.readers.remove(&self.number);
-        state.trim();
-        if state.readers.is_empty() {
-            let writer = state.writer.take();
-            drop(state);
-            if let Some(writer) = writer {
-                writer.wake();
-            }
-            self.fill.abandoned.notify_waiters();
-        }
-    }
-}
-
-/// The fills in flight, by key.
-#[derive(Debug, Default)]
-pub struct Fills {
-    table: Mutex<HashMap<Box<[u8]>, Arc<Fill>>>,
-}
-
-/// What became of joining a fill.
-#[derive(Debug)]
-pub enum Joined {
-    /// This reader is the first: run this fill.
-    Leads(Arc<Fill>, Reader),
-    Follows(Reader),
-    /// Too many fills in flight, or this one no longer takes readers: go alone.
-    Alone,
-}
-
-impl Fills {
-    /// Follows the fill of this key, or begins one.
-    pub fn join(&self, key: &[u8]) -> Joined {
-        let mut table = self.table.lock();
-        if let Some(fill) = table.get(key) {
-            return fill.follow().map_or(Joined::Alone, Joined::Follows);
-        }
-        if table.len() >= MAX_FILLS {
-            return Joined::Alone;
-        }
-        let (fill, reader) = Fill::begin();
-        table.insert(key.into(), fill.clone());
-        Joined::Leads(fill, reader)
-    }
-
-    /// Takes a fill out of the table: new readers find the entry, or begin anew.
-    pub fn remove(&self, key: &[u8], fill: &Arc<Fill>) {
-        let mut table = self.table.lock();
-        if table.get(key).is_some_and(|held| Arc::ptr_eq(held, fill)) {
-            table.remove(key);
-        }
-    }
-
-    /// Fills in flight.
-    pub fn len(&self) -> usize {
-        self.table.lock().len()
-    }
-
-    /// Whether none is in flight.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

@@ -13,6 +13,7 @@ use pingora::{Error, ErrorType};
 use super::proof::{self, ProofKey};
 use super::{Door, Result};
 use crate::cache::status::CacheStatus;
+use crate::cache::{tags, version};
 use crate::clock::Now;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
@@ -21,7 +22,7 @@ use crate::policy::{HostHeader, Server};
 
 /// Fields by which a visitor could pose as a proxy, or steer an origin past a route's rules. From
 /// trusted proxies the first three are taken up into ours.
-const STRIPPED: [&str; 10] = [
+const STRIPPED: [&str; 11] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -32,6 +33,7 @@ const STRIPPED: [&str; 10] = [
     "x-request-id",
     "seawall-ticket",
     "seawall-proof",
+    version::FIELD,
 ];
 
 /// A server as pingora asks it, with every timeout set. `anew`: on a connection of its own.
@@ -182,6 +184,9 @@ pub fn hear_room(passage: &Passage, response: &ResponseHeader) {
 /// Adds to the origin's answer what is the edge's to say.
 pub fn response(passage: &mut Passage, session: &mut Session, response: &mut ResponseHeader) -> Result<()> {
     response.remove_header("seawall-room");
+    for name in tags::HIDDEN {
+        response.remove_header(name);
+    }
     for (name, value) in passage.common_fields() {
         response.append_header(HeaderName::from_static(name), value.as_str())?;
     }

@@ -37,7 +37,7 @@ fn to_write(passage: &Passage, response: &ResponseParts<'_>, now: Now) {
     for page in outdated(&write, response) {
         for target in spellings(passage, &page) {
             let target =
-                Target::Url { host: key::bare_host(&seen.host, passage.scheme).into(), path_and_query: target };
+                Target::Written { host: key::bare_host(&seen.host, passage.scheme).into(), path_and_query: target };
             passage.site.store.purge(&Purge { target, soft: true }, now);
         }
     }
@@ -74,7 +74,10 @@ fn to_head(passage: &Passage, session: &Session, key: &[u8], response: &Response
                 Store::No(_) => entry.expire(now.mono),
                 Store::Yes(terms) => {
                     let renewed = Entry::new(&parts, entry.body().clone(), terms, now);
-                    let renewed = renewed.for_requests(entry.selecting().clone()).asked_at(passage.began.mono);
+                    let renewed = renewed
+                        .for_requests(entry.selecting().clone())
+                        .marked(entry.mark().asked_again(entry.mark().stamp()));
+                    let renewed = if entry.is_encodable() { renewed.encodable() } else { renewed };
                     passage.site.store.insert(key.into(), Arc::new(renewed), &asked, now.mono);
                 }
             }

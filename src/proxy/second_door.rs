@@ -12,7 +12,8 @@ use pingora::proxy::Session;
 
 use super::fill::{Head, Missed, Reader};
 use super::filling::{self, Miss};
-use super::{Carried, Ctx, Door, Result, Role, reply, static_file};
+use super::watched::watch;
+use super::{Answered, Carried, Ctx, Door, Result, Role, reply, static_file};
 use crate::front::head::is_host;
 use crate::pipeline::answer::{Answer, Format};
 use crate::pipeline::client::identify;
@@ -90,7 +91,7 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
             if let (Some((key, head)), Reason::Stale) = (&miss, answer.reason) {
                 filling::refresh(door, &passage, Miss { key, head: head.clone() });
             }
-            finish(session, ctx, passage, answer).await
+            finish(door, session, ctx, passage, answer).await
         }
         Outcome::File(asked) => {
             let written = static_file::write(&mut passage, session, &asked, now).await;
@@ -126,7 +127,7 @@ async fn to_origin(
 ) -> Result<bool> {
     if let Some((key, head)) = miss {
         match by_fill(door, session, &mut carried.passage, &key, head).await? {
-            Filled::Answer(answer) => return finish(session, ctx, carried.passage, answer).await,
+            Filled::Answer(answer) => return finish(door, session, ctx, carried.passage, answer).await,
             Filled::Follow(head, reader) => {
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
@@ -141,7 +142,7 @@ async fn to_origin(
     }
     if let Err(reason) = read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
         let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     let taken = if body == BodyKind::None {
         tokio::select! {
@@ -153,7 +154,11 @@ async fn to_origin(
     };
     if let Err((reason, retry_after)) = taken {
         let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
+    }
+    if let Some(visit) = &carried.passage.visit {
+        let answered = carried.answered.insert(Answered::default());
+        watch(visit.guest(), answered.clone());
     }
     ctx.carried = Some(Box::new(carried));
     Ok(false)
@@ -262,8 +267,15 @@ fn with_view<T>(session: &Session, passage: &mut Passage, look: impl FnOnce(&mut
     look(passage, &view)
 }
 
-async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {
+async fn finish(
+    door: &Door,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut passage: Passage,
+    answer: Answer,
+) -> Result<bool> {
     passage.because(answer.reason);
+    super::encode(door, &mut passage);
     let written = reply::write(&mut passage, session, answer).await;
     written_out(ctx, passage, written)
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -13,14 +14,49 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
-use super::fill::Fill;
+use super::fill::{Fill, Pace};
 
 /// Says the request, and swallows the answer as fast as the fill's
 /// readers allow.
 pub(super) struct Sink {
-    pub head: Bytes,
-    pub fill: Arc<Fill>,
+    head: Bytes,
+    fill: Arc<Fill>,
+    /// How long a reader may hold up the others without getting on.
+    patience: Duration,
+    held_up: Option<HeldUp>,
+}
+
+/// Since when the slowest holds up the others.
+struct HeldUp {
+    over: Pin<Box<Sleep>>,
+    since: Pace,
+}
+
+impl Sink {
+    pub(super) fn new(head: Bytes, fill: Arc<Fill>, patience: Duration) -> Self {
+        Self { head, fill, patience, held_up: None }
+    }
+
+    /// Ready when the readers have room for more. Those who leave none for too long are cut off.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let room = self.fill.poll_room(cx);
+            let pace = self.fill.pace();
+            if self.held_up.as_ref().is_some_and(|held| pace.is_kept_since(&held.since)) {
+                self.held_up = None;
+            }
+            if room.is_ready() {
+                return room;
+            }
+            let patience = self.patience;
+            let held = self.held_up.get_or_insert_with(|| HeldUp { over: Box::pin(sleep(patience)), since: pace });
+            ready!(held.over.as_mut().poll(cx));
+            self.held_up = None;
+            self.fill.cut_slowest();
+        }
+    }
 }
 
 impl AsyncRead for Sink {
@@ -39,7 +75,7 @@ impl AsyncRead for Sink {
 
 impl AsyncWrite for Sink {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.fill.poll_room(cx));
+        ready!(self.get_mut().poll_room(cx));
         Poll::Ready(Ok(data.len()))
     }
 

@@ -142,7 +142,8 @@ impl Day {
         let telemetry = Arc::new(Telemetry::new(None));
         // The crowd has no passes.
         let passes = vec![None; plan.policy.clients.len()];
-        let parts = Parts { clock, telemetry, snapshot: plan.snapshot, rooms, passes, seed: plan.seed };
+        let parts =
+            Parts { clock, telemetry, snapshot: plan.snapshot, rooms, passes, keys: keys.clone(), seed: plan.seed };
         let origins = (1..).zip(&plan.policy.origins).map(|(n, _)| Origin::new(plan.origin.clone(), plan.seed ^ n));
         let origins: Vec<_> = origins.collect();
         let visitors: usize = plan.waves.iter().map(|wave| wave.visitors as usize).sum();

@@ -87,6 +87,15 @@ impl Room {
         self.changes(now, true)
     }
 
+    /// Goes on after [`Room::close`], though another process may have written to disk since: with the
+    /// next changes all of it is written anew.
+    pub fn take_back(&mut self) {
+        self.outstanding = false;
+        self.sessions.touch_all();
+        // No header that was ever written equals this one.
+        self.saved.clean = true;
+    }
+
     pub(super) fn restore_slots(&mut self, record: &Record, now: Now) {
         let idle_ms = millis(self.policy.session_idle);
         let lease_ms = millis(LIVENESS_WINDOW).min(idle_ms);

@@ -166,7 +166,8 @@ impl Room {
             return None;
         }
         let provisional = presented.stub.is_none().then_some(presented.client.hash);
-        let (slot, generation) = self.sessions.take_lease(self.session_ms(now), provisional)?;
+        let (slot, generation) =
+            self.sessions.take_lease(self.session_ms(now), provisional, self.policy.capacity.get())?;
         self.figures.admitted_total += 1;
         Some(self.inside(slot, generation, now))
     }

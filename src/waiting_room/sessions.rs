@@ -74,8 +74,9 @@ pub struct Sessions {
     pending: Vec<u32>,
     /// Reserved and active slots, by the ticket that they were made for.
     by_ticket: HashMap<u64, u32>,
-    /// Provisional sessions by client.
+    /// Provisional sessions by client, and all of them.
     provisional: HashMap<u64, u16>,
+    provisional_all: u32,
     stepped_out: Remembered,
     occupied: u32,
     reserved: u32,
@@ -158,16 +159,19 @@ impl Sessions {
     }
 
     /// Gives a lease to one who has just come; provisionally if without a cookie, and then to so
-    /// many of one client only.
-    pub fn take_lease(&mut self, at_ms: u64, provisional: Option<u64>) -> Option<(u32, u32)> {
+    /// many of one client only, and of all to a tenth of the capacity and half of what is free: who keeps no
+    /// cookies must not fill the room.
+    pub fn take_lease(&mut self, at_ms: u64, provisional: Option<u64>, capacity: u32) -> Option<(u32, u32)> {
+        let most = (capacity / 10 + capacity.saturating_sub(self.active()) / 2).max(1);
         let has =
             |client: &u64| *client != 0 && self.provisional.get(client).is_some_and(|n| *n >= PROVISIONAL_PER_CLIENT);
-        if provisional.as_ref().is_some_and(has) {
+        if provisional.as_ref().is_some_and(|client| self.provisional_all >= most || has(client)) {
             return None;
         }
         let index = self.leased.pop()?;
         if let Some(client) = provisional {
             *self.provisional.entry(client).or_default() += 1;
+            self.provisional_all += 1;
             if let Some(entry) = self.entries.get_mut(index as usize) {
                 entry.provisional = Some(client);
             }
@@ -356,8 +360,10 @@ impl Sessions {
                     freed(Freed::Lapsed(entry.ticket));
                 }
                 Slot::Active if entry.busy == 0 && (entry.idle(at_ms, terms) || entry.over(at_ms, terms)) => {
-                    if entry.provisional.is_none() && !entry.over(at_ms, terms) && !terms.back.is_zero() {
-                        let until = at_ms.saturating_add(u64::try_from(terms.back.as_millis()).unwrap_or(u64::MAX));
+                    // Whose cookie comes only now was a visitor after all, and is let in before all others.
+                    let back = if entry.provisional.is_some() { terms.back.max(terms.idle) } else { terms.back };
+                    if !entry.over(at_ms, terms) && !back.is_zero() {
+                        let until = at_ms.saturating_add(u64::try_from(back.as_millis()).unwrap_or(u64::MAX));
                         self.stepped_out.remember(u64::from(entry.generation), until);
                     }
                     self.free_slot(index);
@@ -399,6 +405,7 @@ impl Sessions {
     }
 
     fn forget_provisional(&mut self, client: u64) {
+        self.provisional_all = self.provisional_all.saturating_sub(1);
         if let Some(count) = self.provisional.get_mut(&client) {
             *count -= 1;
             if *count == 0 {

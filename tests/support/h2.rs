@@ -52,6 +52,12 @@ impl H2 {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self::connect_on(&Arc::new(runtime), address)
+    }
+
+    /// On a runtime shared with others: for many connections.
+    #[track_caller]
+    pub fn connect_on(runtime: &Arc<Runtime>, address: SocketAddr) -> Self {
         let send = runtime.block_on(async {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from_pem_slice(super::certificate().0.as_bytes()).unwrap()).unwrap();
@@ -65,7 +71,7 @@ impl H2 {
             tokio::spawn(connection);
             send
         });
-        Self { runtime: Arc::new(runtime), send }
+        Self { runtime: runtime.clone(), send }
     }
 
     #[track_caller]

@@ -39,6 +39,8 @@ const STEP: Duration = Duration::from_millis(20);
 /// A running edge, with both doors, and the directory that its policy, keys and state are in.
 pub struct Edge {
     child: Child,
+    /// The process that has taken over from `child`, and those that it took over from.
+    successors: Vec<u32>,
     log: Arc<Mutex<String>>,
     dir: Arc<TempDir>,
     /// HTTP/1 in the clear.
@@ -98,12 +100,25 @@ impl Edge {
     #[track_caller]
     pub fn start_in(dir: Arc<TempDir>, policy: &str) -> Self {
         write_policy(dir.path(), policy);
-        Self::spawn(dir)
+        Self::spawn(dir, &[])
+    }
+
+    /// With variables in its environment.
+    #[track_caller]
+    pub fn start_with(policy: &str, environment: &[(&str, &str)]) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        write_policy(dir.path(), policy);
+        Self::spawn(dir, environment)
     }
 
     #[track_caller]
-    fn spawn(dir: Arc<TempDir>) -> Self {
-        let mut child = run(dir.path()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    fn spawn(dir: Arc<TempDir>, environment: &[(&str, &str)]) -> Self {
+        let mut child = run(dir.path())
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (told, heard) = std::sync::mpsc::channel();
@@ -125,7 +140,7 @@ impl Edge {
         let (listen, admin) = serving.split_once(" admin=").unwrap();
         let mut listen = listen.trim_matches('"').split(", ").map(|a| a.parse().unwrap());
         let (address, tls) = (listen.next().unwrap(), listen.next().unwrap());
-        Self { child, log, dir, address, tls, admin: admin.trim().parse().unwrap() }
+        Self { child, successors: Vec::new(), log, dir, address, tls, admin: admin.trim().parse().unwrap() }
     }
 
     /// Ends it by a signal and starts it anew in the same directory: same policy, keys and state.
@@ -133,18 +148,39 @@ impl Edge {
     pub fn restart(mut self, signal: i32) -> Self {
         self.signal(signal);
         self.wait();
-        Self::spawn(self.dir.clone())
+        Self::spawn(self.dir.clone(), &[])
     }
 
     pub fn signal(&self, signal: i32) {
-        // SAFETY: a plain system call, to a child that has not been waited for.
-        let sent = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+        // SAFETY: a plain system call, to a process that this test started and that has not ended.
+        let sent = unsafe { libc::kill(self.pid() as libc::pid_t, signal) };
         assert_eq!(sent, 0);
+    }
+
+    /// The process that serves.
+    pub fn pid(&self) -> u32 {
+        self.successors.last().copied().unwrap_or_else(|| self.child.id())
+    }
+
+    /// Hands over to a new process, which is the one that is spoken to from then on. The old one may
+    /// still be ending its connections.
+    #[track_caller]
+    pub fn hand_over(&mut self) {
+        let handed = |log: &str| log.matches("handed over pid=").count();
+        let before = handed(&self.log());
+        self.signal(libc::SIGQUIT);
+        eventually("it has handed over", || handed(&self.log()) > before);
+        let log = self.log();
+        let (_, pid) = log.rsplit_once("handed over pid=").unwrap();
+        self.successors.push(pid.split_whitespace().next().unwrap().parse().unwrap());
     }
 
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
+        for pid in self.successors.drain(..) {
+            eventually("the process that took over has ended", || !is_alive(pid));
+        }
         let mut status = None;
         eventually("the edge has ended", || {
             status = self.child.try_wait().unwrap();
@@ -219,14 +255,24 @@ impl Edge {
 
     /// Resident memory, in bytes.
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 }
 
+/// Whether a process runs; one that nobody has waited for yet does not.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
 impl Drop for Edge {
     fn drop(&mut self) {
+        for pid in self.successors.iter().filter(|pid| is_alive(**pid)) {
+            // SAFETY: a plain system call, to a process that this test's edge has started.
+            unsafe { libc::kill(*pid as libc::pid_t, libc::SIGKILL) };
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -46,6 +46,8 @@ pub struct SetRoom {
     /// Left out: until it is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_seconds: Option<u64>,
+    /// A token says it, where one is shown.
+    #[serde(default)]
     pub who: String,
     #[serde(default)]
     pub why: String,

@@ -8,7 +8,7 @@ use anyhow::bail;
 ///
 /// # Errors
 /// Nobody is there to be asked.
-pub(super) fn confirm(question: &str, yes: bool) -> anyhow::Result<bool> {
+pub(in crate::cli) fn confirm(question: &str, yes: bool) -> anyhow::Result<bool> {
     if yes {
         return Ok(true);
     }

@@ -1,14 +1,17 @@
 //! What the cache holds for a request: the answer, or what is known on the way to the origin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use compact_str::ToCompactString;
 
 use crate::cache::directives::Directives;
 use crate::cache::entry::{Entry, State};
-use crate::cache::key;
+use crate::cache::fill_request::is_nobodys;
+use crate::cache::key::{self, Encodings};
 use crate::cache::precondition::{Precondition, if_range};
 use crate::cache::range::{self, Partial};
+use crate::cache::remembered::{Failure, Known};
 use crate::cache::request::{Asked, Bypass, Lookup, read};
 use crate::cache::reuse::{Reuse, granted, reuse};
 use crate::cache::status::{CacheStatus, Forward};
@@ -21,6 +24,8 @@ use crate::pipeline::reason::Reason;
 use crate::pipeline::view::View;
 use crate::policy::{Level, Mode};
 
+/// When to come back to an origin that failed a moment ago.
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Times as long as otherwise a copy is served while a new one is fetched, from `elevated` on: an origin
 /// under pressure may take its time with it.
 const STALE_STRETCH: u32 = 2;
@@ -31,6 +36,8 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     let rules = site.cache_of(site.route(passage.route_id()))?;
     let asked = read(view, rules);
     passage.copy.lookup = Some(asked.lookup);
+    let written = site.written(view, rules, now);
+    passage.copy.newer_than = written;
     if let Lookup::Bypass(why) = asked.lookup {
         passage.copy.forwarded = Some(if why == Bypass::Method { Forward::Method } else { Forward::Bypass });
         return None;
@@ -41,18 +48,25 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     key::write(&mut bytes, view, rules);
     let held = site.store.get(&bytes);
     let entry = held.as_ref().and_then(|variants| variants.select(view.fields)).cloned();
+    let too_old = entry.as_ref().is_some_and(|entry| written.is_some_and(|at| entry.mark().stamp() <= at));
+    let entry = entry.filter(|_| !too_old);
     let verdict = match &entry {
         Some(entry) => judge(passage, entry, asked.lookup, &wishes, now),
+        None if too_old => Reuse::Ask(Forward::Request),
         None => Reuse::Ask(if held.is_some() { Forward::VaryMiss } else { Forward::UriMiss }),
     };
     passage.copy.forwarded = Some(Forward::Stale);
     match (verdict, entry) {
         (Reuse::Serve(state), Some(entry)) => {
+            let accepted = Encodings::of(view.fields);
+            // A part is one of the whole as it came.
+            let coded = if asked.range { None } else { entry.coded_for(accepted) };
+            passage.copy.encode = if asked.range { None } else { entry.to_be_coded(&bytes, accepted) };
             if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
                 ask_about(passage, view, &entry, held.as_deref());
-                passage.copy.key = Some(bytes.into());
+                passage.copy.fill_by(bytes, view, rules);
             }
-            Some(Flow::Respond(answer(passage, view, entry, asked, now)))
+            Some(Flow::Respond(answer(passage, view, coded.unwrap_or(entry), asked, now)))
         }
         (Reuse::Serve(_), None) => None,
         (Reuse::Ask(why), entry) => {
@@ -63,7 +77,19 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
             }
             passage.copy.wishes = wishes;
             passage.copy.range = asked.range;
-            ask(passage, view, entry, held.as_deref(), bytes);
+            ask(passage, view, entry, held.as_deref());
+            super::stand_in(passage, view);
+            if matches!(passage.mode, Mode::Pass | Mode::Stale)
+                && let Some(Known::Failed(failure)) =
+                    site.remembered.of(&mut bytes, asked.lookup, &passage.copy.said, now.mono)
+            {
+                return Some(Flow::Respond(failed(passage, failure, now)));
+            }
+            if view.method == "GET" && !wishes.no_store {
+                passage.copy.fill_by(bytes, view, rules);
+            } else if view.method == "HEAD" && is_nobodys(view, rules) {
+                passage.copy.renews = Some(bytes.into());
+            }
             None
         }
     }
@@ -88,7 +114,7 @@ fn judge(passage: &Passage, entry: &Entry, lookup: Lookup, wishes: &Directives, 
 }
 
 /// Notes what is held for one who asks the origin.
-fn ask(passage: &mut Passage, view: &View<'_>, entry: Option<Arc<Entry>>, held: Option<&Variants>, key: Vec<u8>) {
+fn ask(passage: &mut Passage, view: &View<'_>, entry: Option<Arc<Entry>>, held: Option<&Variants>) {
     let lookup = passage.copy.lookup;
     let answers = |entry: &Arc<Entry>| lookup.is_some_and(|lookup| entry.may_answer(lookup));
     match &entry {
@@ -97,10 +123,18 @@ fn ask(passage: &mut Passage, view: &View<'_>, entry: Option<Arc<Entry>>, held: 
     }
     // Who shows credentials is never given what is not for such as they.
     passage.copy.fallback = entry.filter(|entry| answers(entry) || lookup == Some(Lookup::Personal));
-    if view.method == "GET" && !passage.copy.wishes.no_store {
-        passage.copy.key = Some(key.into());
-    } else if view.method == "HEAD" && lookup == Some(Lookup::Plain) {
-        passage.copy.renews = Some(key.into());
+}
+
+/// The answer where the origin failed a moment ago and is not asked again yet: what there is of a copy,
+/// else the failure.
+fn failed(passage: &mut Passage, failure: Failure, now: Now) -> Answer {
+    match failure {
+        Failure::Answer(entry) if !passage.has_fallback(now) => {
+            let age = entry.age_seconds(now.mono).to_compact_string();
+            let answer = Answer { reason: Reason::OriginError, content: Content::Copy(entry), fields: Fields::new() };
+            answer.with("age", age).with("cache-status", "Seawall; hit; detail=negative")
+        }
+        failure => passage.fall_back(failure.reason(), RETRY_AFTER_FAILURE, now),
     }
 }
 

@@ -30,7 +30,15 @@ fn a_reload_lets_no_route_over_its_share() {
     let policy = file::parse(SHARED, std::path::Path::new(".")).policy.unwrap();
     let telemetry = shop.site.telemetry.clone();
     let clock = shop.site.clock;
-    let parts = Parts { clock, telemetry, snapshot: None, rooms: Vec::new(), passes: Vec::new(), seed: 7 };
+    let parts = Parts {
+        clock,
+        telemetry,
+        snapshot: None,
+        rooms: Vec::new(),
+        passes: Vec::new(),
+        keys: Arc::new(Keys::from_bytes(1, &[7; 32])),
+        seed: 7,
+    };
     let _reloaded = Site::bind(policy, Some(&shop.site), parts);
     assert_eq!((origin.figures().in_flight, origin.figures().queued), (1, 3));
 }

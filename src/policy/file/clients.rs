@@ -8,7 +8,7 @@ use super::reader::{Report, Table};
 use super::{FileKind, Named, NamedFile, address, house};
 use crate::clients::GROUPS_MAX;
 use crate::policy::diagnose::Diagnostic;
-use crate::policy::{Clients, ClientsId, Plans, Priority, RateLimit, Route, WaitingRoom};
+use crate::policy::{Cache, Clients, ClientsId, Plans, Priority, RateLimit, Route, WaitingRoom};
 
 /// `[clients.NAME]`.
 pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Named<Clients> {
@@ -44,6 +44,16 @@ pub(super) fn same_cookie(groups: &Named<Clients>, rooms: &Named<WaitingRoom>, r
         let message = format!("the cookie of waiting room `{}` is that of a group's passes", room.name);
         let diagnostic = Diagnostic::error(room.span.clone(), message).label("the same name");
         report.add(diagnostic.help("give the room a name that does not begin with `pass_`"));
+    }
+}
+
+/// A cache that remembers writes sets `seawall_version`: a room of that name would overwrite it.
+pub(super) fn same_cookie_as_versions(caches: &Named<Cache>, rooms: &Named<WaitingRoom>, report: &Report) {
+    let remembers = caches.items.iter().filter_map(|item| item.value.as_ref()).any(|cache| cache.read_your_writes);
+    for room in rooms.items.iter().filter(|room| remembers && room.name == "version") {
+        let message = "the cookie of waiting room `version` is that of `read_your_writes`";
+        let diagnostic = Diagnostic::error(room.span.clone(), message).label("the same name");
+        report.add(diagnostic.help("give the room another name"));
     }
 }
 

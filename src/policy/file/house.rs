@@ -1,5 +1,5 @@
-//! What belongs to the edge itself: `[edge]`, `[tls.NAME]`, `[admin]`, `[keys]`, `[state]`,
-//! `[snapshot]` and `[log]`.
+//! What belongs to the edge itself: `[edge]`, `[tls.NAME]`, `[keys]`, `[state]`, `[snapshot]` and
+//! `[log]`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -13,12 +13,11 @@ use super::reader::{Problem, Table, Value};
 use super::values::{byte_rate, duration_not_zero, size};
 use super::{FileKind, Named, NamedFile, address};
 use crate::policy::diagnose::Diagnostic;
-use crate::policy::{AccessLog, Admin, Certificate, Edge, Listen, Log, LogFormat, Tls};
+use crate::policy::{AccessLog, Certificate, Edge, Listen, Log, LogFormat, Tls};
 
 /// `edge.max_body_size` where it is left out.
 pub(super) const MAX_BODY_SIZE: u64 = 10 << 20;
 
-const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9180);
 const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(49_999);
 const MAX_CONNECTIONS_PER_CLIENT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 /// More than the kernel's open files can ever be.
@@ -155,35 +154,9 @@ fn listen_one(value: &Value<'_>, tls: &Named<Tls>) -> Option<Listen> {
 }
 
 /// True if the second could not be bound beside the first.
-fn same_port(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn same_port(a: SocketAddr, b: SocketAddr) -> bool {
     let every = |x: SocketAddr, y: SocketAddr| x.ip().is_unspecified() && x.is_ipv4() == y.is_ipv4();
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || every(a, b) || every(b, a))
-}
-
-/// `[admin]`.
-pub(super) fn admin(root: &mut Table<'_>, edge: Option<&Edge>) -> Admin {
-    let mut listen = ADMIN;
-    let mut value = None;
-    if let Some(mut table) = root.take_table("admin") {
-        value = table.take("listen");
-        table.finish();
-    }
-    if let Some(value) = &value {
-        listen = value.parse("an address such as \"127.0.0.1:9180\"", address::listen).unwrap_or(ADMIN);
-        if !listen.ip().is_loopback() {
-            let help = format!("write \"127.0.0.1:{}\" and reach it through an SSH tunnel", listen.port());
-            value.unbuilt("an admin listener that others can reach needs tokens, which", &help);
-        }
-    }
-    if edge.is_some_and(|edge| edge.listen.iter().any(|l| same_port(l.address, listen))) {
-        let diagnostic = match &value {
-            Some(value) => value.error(format!("{listen} is already one of edge.listen")),
-            None => root.error(format!("edge.listen takes {listen}, the admin listener's address")),
-        };
-        root.report
-            .add(diagnostic.help("give the admin listener a port of its own:\n[admin]\nlisten = \"127.0.0.1:9181\""));
-    }
-    Admin { listen }
 }
 
 /// `keys.file`.

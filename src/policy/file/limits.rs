@@ -9,6 +9,8 @@ use super::values::{duration, duration_not_zero, size};
 use crate::policy::{Cache, RequestDirectives, Ttl};
 
 const MAX_OBJECT: usize = 8 << 20;
+/// Seconds.
+const NEGATIVE_TTL: u64 = 1;
 const VARY_COOKIES_MAX: usize = 8;
 const CACHE_MEMORY: u64 = 512 << 20;
 /// Keys a limit may hold, visitors a room may queue: what one machine's memory can carry.
@@ -47,8 +49,11 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
         let request_directives = table.read("request_directives", RequestDirectives::Normal, request_directives);
         let strip_set_cookie = table.read("strip_set_cookie", false, Value::bool);
         let ignore_query = patterns(table.take("ignore_query"));
+        let compress = table.read("compress", true, Value::bool);
+        let negative_ttl = time(&mut table, "negative_ttl", NEGATIVE_TTL);
         let default = max_object_default(memory);
         let max_object = table.read("max_object", default, |value| max_object(value, memory));
+        let read_your_writes = table.read("read_your_writes", false, Value::bool);
         table.finish();
         Some(Cache {
             name,
@@ -61,7 +66,10 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
             request_directives,
             strip_set_cookie,
             ignore_query,
+            compress,
+            negative_ttl,
             max_object,
+            read_your_writes,
         })
     })
 }
@@ -79,7 +87,10 @@ pub(super) fn implicit_cache(name: &str, memory: u64) -> Cache {
         request_directives: RequestDirectives::Normal,
         strip_set_cookie: false,
         ignore_query: Vec::new(),
+        compress: true,
+        negative_ttl: Duration::from_secs(NEGATIVE_TTL),
         max_object: max_object_default(memory),
+        read_your_writes: false,
     }
 }
 

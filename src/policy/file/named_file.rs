@@ -32,6 +32,8 @@ pub enum FileKind {
     Snapshot,
     /// A key file of ours, made on first run.
     Passes,
+    /// An admin token.
+    Token,
     /// The template of a waiting room's page.
     Page { room: String },
     /// The root of `[files.NAME]`.
@@ -95,6 +97,10 @@ fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
     let shown = file.path.display();
     let (mark, what) = match &file.kind {
         FileKind::Passes => return damaged_keys(file),
+        FileKind::Token => {
+            let error = crate::store::token_file::read(&file.path).err()?;
+            return Some(Diagnostic::error(file.span.clone(), error.to_string()).label("named here"));
+        }
         FileKind::Snapshot if file.path.is_dir() => return None,
         FileKind::Snapshot if file.path.exists() => {
             let diagnostic = Diagnostic::error(file.span.clone(), format!("the snapshot {shown} is no directory"))

@@ -3,11 +3,8 @@
 
 /// `*` stands for any name. With each: what to write until then.
 const KEYS: &[(&str, &str)] = &[
-    ("admin.tokens", "leave it out; without tokens the admin listener stays on loopback"),
     ("state.history", "leave it out; nothing is kept for reports yet"),
     ("rate_limit.*.on_store_failure", "leave it out; limits are counted on this node, which needs no store"),
-    ("cache.*.negative_ttl", "leave it out; failures are not remembered"),
-    ("cache.*.read_your_writes", "leave it out"),
     ("snapshot.seeds", "fill the directory yourself: shop/index.html is served for /shop/"),
     ("snapshot.max_pages", "leave it out; fill the directory yourself"),
     ("snapshot.rate", "leave it out; fill the directory yourself"),
@@ -57,7 +54,7 @@ mod tests {
         ("edge.buffer_body = '64KiB'", true),
         ("tls.public.certificates = [{ cert = 'shop.pem', key = 'shop.key' }]", true),
         ("admin.listen = '127.0.0.1:9180'", true),
-        ("admin.tokens.ops = { file = 'ops.token', may = ['all'] }", false),
+        ("admin.tokens.ops = { file = 'ops.token', may = ['all'] }", true),
         ("keys.file = 'seawall.keys'", true),
         ("state.dir = 'state'", true),
         ("state.store = 'memory'", true),
@@ -137,9 +134,10 @@ mod tests {
         ("cache.page.request_directives = 'normal'", true),
         ("cache.page.strip_set_cookie = false", true),
         ("cache.page.ignore_query = ['utm_*', 'fbclid', 'gclid']", true),
-        ("cache.page.negative_ttl = '1s'", false),
+        ("cache.page.compress = true", true),
+        ("cache.page.negative_ttl = '1s'", true),
         ("cache.page.max_object = '8MiB'", true),
-        ("cache.page.read_your_writes = false", false),
+        ("cache.page.read_your_writes = false", true),
         ("cache_store.memory = '512MiB'", true),
         ("files.assets.root = 'public'", true),
         ("files.assets.precompressed = ['zst', 'br', 'gz']", true),

@@ -17,25 +17,25 @@ async fn all(mut reader: Reader) -> Result<Vec<u8>, BrokenOff> {
 #[tokio::test]
 async fn every_reader_gets_the_whole_body_whenever_it_comes() {
     let fills = Fills::default();
-    let Joined::Leads(fill, leader) = fills.join(b"k") else { panic!() };
-    let Joined::Follows(early) = fills.join(b"k") else { panic!() };
+    let Joined::Leads(fill, leader) = fills.join(b"k", true, |_| true) else { panic!() };
+    let Joined::Follows(early) = fills.join(b"k", true, |_| true) else { panic!() };
     fill.open(head(), For::Everyone, true);
     fill.push(Bytes::from_static(b"one "));
     drop(leader);
-    let Joined::Follows(late) = fills.join(b"k") else { panic!() };
+    let Joined::Follows(late) = fills.join(b"k", true, |_| true) else { panic!() };
     fill.push(Bytes::from_static(b"two"));
     fill.close(true);
     assert_eq!(late.head().await.unwrap().status, 200);
     assert_eq!(all(early).await.unwrap(), b"one two");
     assert_eq!(all(late).await.unwrap(), b"one two");
-    assert_eq!(fill.body().unwrap(), "one two");
+    assert_eq!(fill.gather().unwrap(), "one two");
 }
 
 #[tokio::test]
 async fn a_private_answer_is_its_leaders_alone() {
     let (fill, leader) = Fill::begin();
     let other = fill.follow().unwrap();
-    fill.open(head(), For::Leader, false);
+    fill.open(head(), For::Leader(Missed::Alone), false);
     fill.push(Bytes::from_static(b"mine"));
     fill.close(true);
     assert_eq!(other.head().await.unwrap_err(), Missed::Alone);
@@ -50,7 +50,7 @@ async fn a_cut_body_never_ends_cleanly() {
     fill.push(Bytes::from_static(b"half"));
     fill.close(false);
     fill.close(true);
-    assert_eq!(all(reader).await, Err(BrokenOff));
+    assert_eq!(all(reader).await, Err(BrokenOff::ByOrigin));
 }
 
 #[tokio::test]
@@ -64,12 +64,108 @@ async fn a_fill_without_readers_is_abandoned_and_takes_no_more() {
 #[tokio::test]
 async fn the_slowest_reader_sets_the_pace_of_what_is_not_kept() {
     let (fill, mut slow) = Fill::begin();
-    fill.open(head(), For::Leader, false);
+    fill.open(head(), For::Leader(Missed::Alone), false);
     fill.push(vec![0; WINDOW].into());
     fill.push(vec![0; 1].into());
     let mut cx = Context::from_waker(Waker::noop());
     assert!(fill.poll_room(&mut cx).is_pending());
     assert_eq!(slow.next().await.unwrap().unwrap().len(), WINDOW);
     assert!(fill.poll_room(&mut cx).is_ready());
-    assert!(fill.body().is_none());
+    assert!(fill.gather().is_none());
+}
+
+#[tokio::test]
+async fn others_are_told_what_the_leaders_answer_means_for_them() {
+    let (fill, leader) = Fill::begin();
+    let other = fill.follow().unwrap();
+    let told = Missed::Refused(Reason::OriginError, Duration::from_secs(5));
+    fill.open(head(), For::Leader(told), false);
+    assert_eq!(other.head().await.unwrap_err(), told);
+    assert!(leader.head().await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_kept_can_be_followed_as_long_as_its_beginning_is_there() {
+    let (fill, mut leader) = Fill::begin();
+    fill.open(head(), For::Everyone, false);
+    fill.push(vec![1; WINDOW].into());
+    assert_eq!(leader.next().await.unwrap().unwrap().len(), WINDOW);
+    let late = fill.follow().expect("the beginning is kept while there is room for it");
+    fill.push(vec![2; 1].into());
+    assert!(fill.poll_room(&mut Context::from_waker(Waker::noop())).is_pending(), "for the late one");
+    leader.next().await.unwrap();
+    drop(late);
+    assert!(fill.follow().is_none(), "its beginning is gone");
+    assert!(fill.poll_room(&mut Context::from_waker(Waker::noop())).is_ready());
+    fill.close(true);
+    assert_eq!(leader.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn one_who_holds_up_the_others_is_cut_off_and_never_ends_cleanly() {
+    let (fill, mut slow) = Fill::begin();
+    let mut quick = fill.follow().unwrap();
+    fill.open(head(), For::Everyone, false);
+    let before = fill.pace();
+    for _ in 0..5 {
+        fill.push(vec![0; WINDOW / 4].into());
+        quick.next().await.unwrap();
+    }
+    assert!(fill.poll_room(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(!fill.pace().is_kept_since(&before));
+    fill.cut_slowest();
+    assert_eq!(fill.readers(), 1);
+    assert!(fill.poll_room(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert_eq!(slow.next().await, Err(BrokenOff::TooSlow));
+    drop(slow);
+    fill.close(true);
+    assert_eq!(quick.next().await.unwrap(), None);
+    assert_eq!(fill.readers(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_cut_off_while_nobody_waits() {
+    let (fill, mut reader) = Fill::begin();
+    let mut other = fill.follow().unwrap();
+    fill.open(head(), For::Everyone, false);
+    for _ in 0..6 {
+        fill.push(vec![0; WINDOW / 4].into());
+    }
+    reader.next().await.unwrap();
+    fill.cut_slowest();
+    assert_eq!(fill.readers(), 2, "both are slow");
+    assert!(other.next().await.is_ok());
+}
+
+#[tokio::test]
+async fn readers_in_the_middle_take_the_rest_from_the_gathered_body() {
+    let (fill, mut reader) = Fill::begin();
+    fill.open(head(), For::Everyone, true);
+    for piece in ["one ", "two ", "three"] {
+        fill.push(piece.into());
+    }
+    assert_eq!(reader.next().await.unwrap().unwrap(), "one ");
+    assert_eq!(fill.gather().unwrap(), "one two three");
+    fill.close(true);
+    assert_eq!(all(reader).await.unwrap(), b"two three");
+}
+
+#[tokio::test]
+async fn ten_thousand_readers_of_a_window_take_their_turns() {
+    let (fill, leader) = Fill::begin();
+    let mut readers: Vec<_> = (0..9_999).map(|_| fill.follow().unwrap()).collect();
+    readers.push(leader);
+    fill.open(head(), For::Everyone, false);
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..64 {
+        fill.push(vec![0; WINDOW / 4].into());
+        for reader in &mut readers {
+            assert_eq!(reader.next().await.unwrap().unwrap().len(), WINDOW / 4);
+        }
+        assert!(fill.poll_room(&mut cx).is_ready());
+    }
+    fill.close(false);
+    for reader in &mut readers {
+        assert_eq!(reader.next().await, Err(BrokenOff::ByOrigin));
+    }
 }

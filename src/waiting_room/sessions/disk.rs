@@ -37,6 +37,11 @@ impl Sessions {
         }
     }
 
+    /// All slots are to be written with the next changes.
+    pub fn touch_all(&mut self) {
+        (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).for_each(|index| self.touch_disk(index));
+    }
+
     /// Gives a slot that waits for the disk more time.
     pub fn renew_pending(&mut self, until_ms: u64) {
         for index in &self.pending {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::turn::Turn;
 
-/// How long a session lasts whose visitor has not shown its cookie yet.
-const PROVISIONAL: Duration = Duration::from_secs(10);
+/// How long a session lasts whose visitor has not shown its cookie yet: time to read a first page all of
+/// whose parts come from elsewhere.
+const PROVISIONAL: Duration = Duration::from_secs(60);
 
 /// What a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ fn bots_without_cookies_do_not_eat_the_capacity() {
     }
     let counters = b.room.counters();
     assert!(counters.inside <= 8, "{} inside", counters.inside);
-    b.pass(12);
+    b.pass(62);
     assert_eq!(b.room.counters().inside, 0, "and they lapse");
     // A visitor from the same address walks in nevertheless, and stays.
     let mut who = b.arrive_as(from(7));
@@ -45,6 +45,32 @@ fn bots_without_cookies_do_not_eat_the_capacity() {
     b.visit(&mut who);
     b.pass(60);
     assert!(matches!(b.visit(&mut who), Visit::Inside { .. }));
+}
+
+#[test]
+fn bots_without_cookies_from_everywhere_leave_most_of_the_capacity() {
+    let mut b = Bench::new(policy(100));
+    for hash in 1..1000 {
+        b.pass(u64::from(hash % 10 == 0));
+        b.visit(&mut from(hash));
+    }
+    let inside = b.room.counters().inside;
+    assert!(inside <= 40, "{inside} inside: a tenth, and half of what is free");
+    assert!(b.arrive_as(from(5000)).session.is_some(), "a visitor walks in");
+}
+
+#[test]
+fn who_reads_the_first_page_for_long_comes_back_before_all_others() {
+    let mut b = Bench::new(policy(1));
+    let mut reader = Presented::default();
+    assert!(matches!(b.visit(&mut reader), Visit::Inside { .. }), "provisionally: no cookie came back");
+    b.pass(70);
+    let mut next = b.fill(1)[0];
+    let mut waits = b.arrive();
+    assert!(matches!(b.visit(&mut reader), Visit::Queued { .. }));
+    b.room.end_session(next.session.take().unwrap(), Duration::ZERO, b.now);
+    b.wait(3, &mut [&mut reader, &mut waits]);
+    assert!(reader.session.is_some() && waits.session.is_none());
 }
 
 #[test]
