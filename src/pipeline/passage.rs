@@ -20,7 +20,7 @@ use crate::cache::directives::Directives;
 use crate::cache::encoded::Job;
 use crate::cache::entry::Entry;
 use crate::cache::key::kept_parameters;
-use crate::cache::purge::{Names, Stamp, Verdict};
+use crate::cache::purge::{Names, Purges, Stamp, Tags, Verdict};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
@@ -63,11 +63,17 @@ pub struct CopyUse {
 }
 
 impl CopyUse {
-    /// A fill may answer, for all who ask for the same.
-    pub fn fill_by(&mut self, key: Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
+    /// Says what purges may call the request, for those that go on.
+    pub fn name(&mut self, view: &View<'_>, cache: &policy::Cache) {
         let pairs = kept_parameters(view.query, &cache.ignore_query);
         self.names = Names::of(view.host, view.raw_path, pairs);
-        self.key = Some(key.into());
+    }
+
+    /// Whether what was learned of the same URL by a request of that moment says something of this one:
+    /// the URL was not purged since, and its bearer has written nothing since.
+    pub fn holds(&self, asked: Stamp, purges: &Purges) -> bool {
+        self.newer_than.is_none_or(|written| asked > written)
+            && purges.look_up(asked, self.names.as_slice(), Tags::None) == Verdict::Standing
     }
 }
 

@@ -3,6 +3,7 @@
 //! The policy is immutable and swapped whole; the state behind its names (places, limits, rooms,
 //! cached pages) outlives it. A request keeps the [`Site`] it began with.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -192,11 +193,15 @@ impl Site {
     pub fn purge(&self, targets: &[Target], soft: bool, now: Now) -> Purged {
         let as_kept = |target: &Target| match target {
             Target::Url { host, path_and_query } => path_and_query.split_once('?').map(|(path, query)| {
-                let url = |cache: &policy::Cache| {
+                let kept = |cache: &policy::Cache| {
                     let pairs: Vec<_> = kept_parameters(Some(query), &cache.ignore_query).collect();
-                    Target::Url { host: host.clone(), path_and_query: format!("{path}?{}", pairs.join("&")).into() }
+                    pairs.join("&")
                 };
-                self.policy.caches.iter().map(url).collect::<Vec<_>>()
+                let different: BTreeSet<_> = self.policy.caches.iter().map(kept).filter(|kept| kept != query).collect();
+                let url = |kept: &String| format!("{path}?{kept}").into();
+                let targets =
+                    different.iter().map(|kept| Target::Url { host: host.clone(), path_and_query: url(kept) });
+                targets.collect::<Vec<_>>()
             }),
             _ => None,
         };

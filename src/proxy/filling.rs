@@ -46,9 +46,9 @@ pub fn begin(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) -> Option<Read
 
 fn start(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>, class: Class) -> Option<Reader> {
     let slot = slot(miss.key, passage.copy.lookup, &passage.copy.said);
-    let known = || passage.site.remembered.get(&slot, door.clock.mono());
-    let unshared = matches!(known(), Some(Known::Unshared));
     let (copy, purges) = (&passage.copy, passage.site.store.purges());
+    let known = || passage.site.remembered.get(&slot, door.clock.mono(), |asked| copy.holds(asked, purges));
+    let unshared = matches!(known(), Some(Known::Unshared));
     match door.fills.join(&slot, !unshared, |fill| fill.asked.is_current(&copy.names, purges, copy.newer_than)) {
         Joined::Alone => None,
         Joined::Follows(reader) => Some(reader),
@@ -123,7 +123,8 @@ fn said<'a, 'r>(head: &'a [u8], room: &'r mut Vec<Field<'a>>) -> &'r [Field<'a>]
 /// and not again at once where that failed or found no place.
 pub fn refresh(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) {
     let slot = slot(miss.key, passage.copy.lookup, &passage.copy.said);
-    if passage.site.remembered.get(&slot, door.clock.mono()).is_some() {
+    let still = |asked| passage.copy.holds(asked, passage.site.store.purges());
+    if passage.site.remembered.get(&slot, door.clock.mono(), still).is_some() {
         return;
     }
     if let Some(reader) = start(door, passage, miss, Class::Bulk) {

@@ -14,7 +14,7 @@ use crate::cache::fill_request::nominated;
 use crate::cache::freshen;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge, withheld};
 use crate::cache::jitter::shorten;
-use crate::cache::purge::{Mark, Names, Stamp, Tags};
+use crate::cache::purge::{Mark, Names, Stamp, Tags, Verdict};
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Slot};
 use crate::cache::request::Lookup;
 use crate::cache::vary::{self, Selecting};
@@ -125,6 +125,7 @@ impl Writer {
         self.asked = self.door.clock.now();
         self.stamp = passage.site.store.purges().stamp(self.asked.mono);
         self.fill.asked.set(self.stamp);
+        self.notes.asked(self.stamp);
         self.request.clone()
     }
 
@@ -277,7 +278,9 @@ impl Writer {
             // Nobody asked whether anything is still right.
             return self.refuse(Reason::OriginFailed, RETRY_AFTER_FAILURE);
         };
-        if !freshen::is_about(&entry, update) {
+        // Purged before it was asked about: what it was is not to come back.
+        let gone = passage.site.store.purges().verdict(entry.mark()) == Verdict::Gone;
+        if gone || !freshen::is_about(&entry, update) {
             return self.ask_for_the_whole(passage);
         }
         let merged = freshen::merged(&entry, update);
