@@ -125,3 +125,23 @@ fn nothing_is_encoded_where_the_policy_says_so() {
         assert_eq!((answer.field("etag"), answer.text()), (Some("\"v1\""), text()));
     }
 }
+
+#[test]
+fn a_page_that_the_origin_says_is_still_right_is_not_encoded_anew() {
+    let place = Origin::start(|request, to| {
+        if request.field("if-none-match") == Some("\"v1\"") {
+            return std::io::Write::write_all(to, b"HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n").is_ok();
+        }
+        ok(to, "Content-Type: text/html\r\nETag: \"v1\"\r\nCache-Control: max-age=1\r\n", text())
+    });
+    let edge = edge(&place, "");
+    let mut client = edge.connect();
+    eventually("it is encoded", || client.get("/", ALL).field("content-encoding") == Some("zstd"));
+    let asked = place.count();
+    eventually("it is asked about", || {
+        client.get("/", ALL);
+        place.count() > asked
+    });
+    let renewed = client.get("/", ALL);
+    assert_eq!((renewed.field("content-encoding"), decoded(&renewed)), (Some("zstd"), text()));
+}

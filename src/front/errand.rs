@@ -9,7 +9,6 @@ use compact_str::ToCompactString;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 
-use super::chunked::Scanner;
 use super::connection::Connection;
 use super::lent::Home;
 use super::render::{self, Terms};
@@ -26,6 +25,10 @@ use crate::proxy::{self, Answered, Carried, Role, outstays};
 mod filled;
 
 use filled::by_fill;
+
+mod progress;
+
+use progress::Progress;
 
 /// A refused body up to this size is read to its end, so that the connection can be kept.
 const DRAIN_BYTES: usize = 64 << 10;
@@ -231,36 +234,6 @@ pub(super) async fn drain(conn: &mut Conn, errand: &Errand) -> bool {
     let body = progress.seen;
     let _ = conn.early().split_to(body);
     true
-}
-
-/// How much of a body is in the buffer.
-struct Progress {
-    scanner: Option<Scanner>,
-    length: usize,
-    /// Bytes of the buffer that belong to this body.
-    seen: usize,
-}
-
-impl Progress {
-    fn new(body: BodyKind) -> Self {
-        let (scanner, length) = match body {
-            BodyKind::None => (None, 0),
-            BodyKind::Length(n) => (None, usize::try_from(n).unwrap_or(usize::MAX)),
-            BodyKind::Stream => (Some(Scanner::default()), 0),
-        };
-        Self { scanner, length, seen: 0 }
-    }
-
-    /// Looks at the whole buffer; whether the body's end is in it.
-    fn see(&mut self, buffer: &[u8]) -> io::Result<bool> {
-        let Some(scanner) = &mut self.scanner else {
-            self.seen = buffer.len().min(self.length);
-            return Ok(self.seen == self.length);
-        };
-        let new = buffer.get(self.seen..).unwrap_or_default();
-        self.seen += scanner.advance(new).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-        Ok(scanner.is_done())
-    }
 }
 
 /// Resolves when the client has left.

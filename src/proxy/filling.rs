@@ -27,7 +27,9 @@ use crate::pipeline::stages::copies;
 use crate::pipeline::view::{Field, View};
 use crate::policy::Class;
 
+mod fields;
 mod notes;
+mod storing;
 mod writer;
 
 pub use writer::Writer;

@@ -139,8 +139,8 @@ impl Span {
 
 /// Whether it sends a visitor away.
 pub fn is_refusal(reason: Reason) -> bool {
-    use Reason::{Fill, Hit, Own, Pass, Queued, RoomHeld, RoomNotOpen, Snapshot, Stale};
-    !matches!(reason, Pass | Hit | Fill | Stale | Snapshot | Own | Queued | RoomHeld | RoomNotOpen)
+    use Reason::{File, Fill, Hit, Own, Pass, Queued, RoomHeld, RoomNotOpen, Snapshot, Stale};
+    !matches!(reason, Pass | Hit | Fill | Stale | Snapshot | File | Own | Queued | RoomHeld | RoomNotOpen)
 }
 
 /// What a day came to.

@@ -98,7 +98,7 @@ fn a_room_whose_cookie_is_that_of_writes() {
         )
     };
     broken(&policy(true), (3, 1, "that of `read_your_writes`", "another name"));
-    assert!(!super::findings(&format!("{HEAD}{SHOP}{}", policy(false))).has_errors());
+    assert!(!findings(&format!("{HEAD}{SHOP}{}", policy(false))).has_errors());
 }
 
 #[test]

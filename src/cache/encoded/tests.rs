@@ -32,7 +32,7 @@ fn entry(etag: &'static str, body: Bytes) -> Arc<Entry> {
         Field { name: "Accept-Ranges", value: b"bytes" },
     ];
     let terms = Terms { fresh_for: std::time::Duration::from_secs(60), ..Terms::default() };
-    Arc::new(Entry::new(&parts(&fields), body, terms, Now::default()).encodable())
+    Arc::new(Entry::new(&parts(&fields), body, terms, Now::default()).encodable(Arc::default()))
 }
 
 fn values(entry: &Entry, name: &str) -> Vec<String> {
@@ -138,4 +138,16 @@ fn codings_count_against_the_memory() {
     store.insert(b"k"[..].into(), newer.clone(), &[], Mono::ZERO);
     entry.to_be_coded(b"k", accepted("br")).unwrap().run(&store);
     assert!(Arc::ptr_eq(store.get(b"k").unwrap().select(&[]).unwrap(), &newer));
+}
+
+#[test]
+fn an_entry_that_replaces_another_with_the_same_body_has_its_codings_too() {
+    let (store, entry) = (Store::new(1 << 20), entry("\"v1\"", page()));
+    entry.to_be_coded(b"k", accepted("br")).unwrap().run(&store);
+    let fields = [Field { name: "ETag", value: b"\"v1\"" }, Field { name: "X-New", value: b"1" }];
+    let fresher = Entry::new(&parts(&fields), entry.body().clone(), Terms::default(), Now::default());
+    let fresher = Arc::new(fresher.encodable(entry.codings().unwrap().clone()));
+    assert!(fresher.to_be_coded(b"k", accepted("br")).is_none(), "it is made");
+    let coded = fresher.coded_for(accepted("br")).unwrap();
+    assert_eq!((values(&coded, "x-new"), values(&coded, "content-encoding")), (vec!["1".into()], vec!["br".into()]));
 }

@@ -32,10 +32,11 @@ impl Coded {
 }
 
 impl Entry {
-    /// The same, given in codings from now on, and saying that it differs by what is asked for
-    /// (RFC 9110 §12.5.5).
-    pub fn encodable(self) -> Self {
-        let coded = Coded { encoded: Arc::default(), entries: Default::default() };
+    /// The same, given in these codings of its body from now on, and saying that it differs by what is
+    /// asked for (RFC 9110 §12.5.5).
+    #[must_use]
+    pub fn encodable(self, codings: Arc<Encoded>) -> Self {
+        let coded = Coded { encoded: codings, entries: Default::default() };
         let mut fields = self.fields.clone();
         let vary = fields.iter().filter(|(name, _)| name == header::VARY);
         if !varies_by_coding(vary.map(|(_, value)| value.as_bytes())) {
@@ -44,9 +45,9 @@ impl Entry {
         Self { coded: Some(Box::new(coded)), ..self.with(&fields, self.body.clone()) }
     }
 
-    /// Whether it is given in codings.
-    pub fn is_encodable(&self) -> bool {
-        self.coded.is_some()
+    /// The codings of its body, if it is given in any: another entry with the same body may have them too.
+    pub fn codings(&self) -> Option<&Arc<Encoded>> {
+        self.coded.as_ref().map(|coded| &coded.encoded)
     }
 
     /// What to give a client that takes these codings, in place of the entry itself; none: the entry

@@ -6,25 +6,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
+use super::Miss;
+use super::fields::end_to_end;
 use super::notes::{Failing, Notes};
-use super::{Miss, room_for_fields, said};
-use crate::cache::encoded::{is_encodable, is_of_size, varies_by_coding};
+use super::storing::{Kept, Storing};
+use crate::cache::encoded::{is_encodable, varies_by_coding};
 use crate::cache::entry::Entry;
-use crate::cache::fill_request::nominated;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge, withheld};
 use crate::cache::jitter::shorten;
 use crate::cache::purge::{Mark, Names, Stamp};
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Slot};
 use crate::cache::request::Lookup;
-use crate::cache::vary::Selecting;
-use crate::cache::{store, tags, version};
+use crate::cache::tags;
 use crate::clock::Now;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::Field;
 use crate::policy;
 use crate::proxy::fill::{Fill, For, Head, Held, Missed};
-use crate::proxy::forward::{is_hop_by_hop, is_stream};
+use crate::proxy::forward::is_stream;
 use crate::proxy::{Door, RETRY_AFTER_FAILURE};
 
 mod validating;
@@ -61,33 +61,6 @@ pub struct Writer {
     settled: bool,
     /// Another writer has taken its fill over.
     handed_on: bool,
-}
-
-/// What is known of an entry to be, before its body is there.
-struct Storing {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    terms: Terms,
-    selecting: Selecting,
-    arrived: Now,
-    mark: Mark,
-    store: Arc<store::Store>,
-    /// The body, where the origin said that it is still right.
-    body: Option<Bytes>,
-    /// Text, as far as the head says.
-    encodable: bool,
-}
-
-/// An answer to be kept, but for what is for one reader alone.
-struct Kept {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    length: Option<u64>,
-    terms: Terms,
-    selecting: Selecting,
-    mark: Mark,
-    body: Option<Bytes>,
-    encodable: bool,
 }
 
 impl Writer {
@@ -186,8 +159,8 @@ impl Writer {
                 }
                 self.max = cache.max_object;
                 let mark = self.mark(response);
-                let encodable = cache.compress && is_encodable(response);
-                let kept = Kept { status, fields, length, terms, selecting, mark, body: None, encodable };
+                let codings = (cache.compress && is_encodable(response)).then(Arc::default);
+                let kept = Kept { status, fields, length, terms, selecting, mark, body: None, codings };
                 self.keep(passage, kept, now);
             }
             (Some((Store::No(Unstorable::TooLarge), cache)), Some(_))
@@ -223,7 +196,7 @@ impl Writer {
 
     /// Opens an answer that an entry comes of.
     fn keep(&mut self, passage: &Passage, kept: Kept, now: Now) {
-        let Kept { status, fields, length, terms, selecting, mark, body, encodable } = kept;
+        let Kept { status, fields, length, terms, selecting, mark, body, codings } = kept;
         let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
         let terms = Terms { fresh_for, ..terms };
         let store = passage.site.store.clone();
@@ -232,14 +205,15 @@ impl Writer {
         let is_own = |(name, _): &(String, Vec<u8>)| withheld.iter().any(|own| own == name.as_bytes());
         let stored = fields.clone();
         let (own, mut fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(is_own);
-        if encodable && !varies_by_coding(fields.iter().filter(|(n, _)| n == "vary").map(|(_, v)| v.as_slice())) {
+        if codings.is_some() && !varies_by_coding(fields.iter().filter(|(n, _)| n == "vary").map(|(_, v)| v.as_slice()))
+        {
             // Who follows gets it as it came; the next in a coding.
             fields.push(("vary".to_owned(), b"Accept-Encoding".to_vec()));
         }
         let said = body.is_some().then_some(304);
         let head = Head { status, fields, length, stored: true, own, selecting: selecting.clone(), said };
         self.storing =
-            Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body, encodable });
+            Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body, codings });
         let mut whom = For::Everyone;
         if terms.is_for_one_use() {
             // Who comes from now on has to ask for themselves.
@@ -328,20 +302,6 @@ impl Writer {
     }
 }
 
-impl Storing {
-    /// Puts it into the store.
-    fn keep(self, key: Box<[u8]>, request: &[u8], body: Bytes) {
-        let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
-        let response = ResponseParts { status: self.status, fields: &fields };
-        let encodable = self.encodable && is_of_size(body.len());
-        let entry = Entry::new(&response, body, self.terms, self.arrived);
-        let entry = entry.for_requests(self.selecting).marked(self.mark);
-        let entry = if encodable { entry.encodable() } else { entry };
-        let mut room = room_for_fields();
-        self.store.insert(key, Arc::new(entry), said(request, &mut room), self.arrived.mono);
-    }
-}
-
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.handed_on {
@@ -359,16 +319,4 @@ impl Drop for Writer {
 /// An error of the origin's that is about nobody in particular: the request was nobody's.
 fn is_failure(status: u16, passage: &Passage) -> bool {
     status >= 500 && passage.copy.lookup == Some(Lookup::Plain)
-}
-
-/// What may be passed on. The length is written anew by whoever sends the body.
-fn end_to_end(fields: &[Field<'_>]) -> Vec<(String, Vec<u8>)> {
-    let nominated = nominated(fields);
-    fields
-        .iter()
-        .filter(|f| !is_hop_by_hop(f.name) && f.name != "content-length" && f.name != "seawall-room")
-        .filter(|f| !tags::is_hidden(f.name) && f.name != version::FIELD)
-        .filter(|f| !nominated.iter().any(|n| n == f.name))
-        .map(|f| (f.name.to_owned(), f.value.to_vec()))
-        .collect()
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-
+use super::super::fields::{end_to_end, unconditional};
+use super::super::storing::Kept;
 use super::super::{Miss, room_for_fields, run, said};
-use super::{Kept, Writer, end_to_end};
+use super::Writer;
 use crate::cache::freshen;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, judge};
 use crate::cache::purge::{Tags, Verdict};
@@ -72,8 +72,9 @@ impl Writer {
                     said if said.tags() == Tags::None => entry.mark().asked_again(self.stamp),
                     said => said,
                 };
-                let encodable = entry.is_encodable();
-                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body, encodable }, now);
+                // The same body: what was made of it is still right.
+                let codings = entry.codings().cloned();
+                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body, codings }, now);
             }
             _ => {
                 entry.expire(now.mono);
@@ -92,27 +93,5 @@ impl Writer {
         writer.names = self.names.clone();
         self.handed_on = true;
         tokio::spawn(run(Arc::clone(&self.door), passage.for_fill(), writer));
-    }
-}
-
-/// A request without its conditions.
-fn unconditional(head: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(head.len());
-    for line in head.split_inclusive(|b| *b == b'\n') {
-        if !line.starts_with(b"if-none-match:") && !line.starts_with(b"if-modified-since:") {
-            out.extend_from_slice(line);
-        }
-    }
-    out.freeze()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_for_the_whole_has_all_but_the_conditions() {
-        let asked = "GET / HTTP/1.1\r\nhost: a\r\nif-none-match: \"a\"\r\nif-modified-since: x\r\nx: y\r\n\r\n";
-        assert_eq!(unconditional(asked.as_bytes()), "GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n");
     }
 }
