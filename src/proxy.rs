@@ -23,6 +23,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 mod attempts;
 mod carried;
 mod failure;
+pub mod fetch;
 pub mod fill;
 mod filling;
 mod forward;

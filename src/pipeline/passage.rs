@@ -26,6 +26,7 @@ use crate::clients::Members;
 use crate::clock::{Mono, Now};
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::snapshot::File;
+use crate::snapshot::address::Address;
 use crate::telemetry::Record;
 
 /// What the cache stage found, for those that go on.
@@ -52,6 +53,8 @@ pub struct CopyUse {
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
     pub file: Option<Arc<File>>,
+    /// The client has that file already.
+    pub has_file: bool,
     /// The error that the origin gave, for Cache-Status.
     pub failed: Option<u16>,
     /// Why the request goes to the origin, for Cache-Status.
@@ -106,6 +109,8 @@ pub struct Passage {
     /// The room of a dry run that would have held it.
     pub would_hold: Option<WaitingRoomId>,
     pub copy: CopyUse,
+    /// The page, where this request is one of those by which popular ones are counted.
+    pub counts_for: Option<Box<Address>>,
     pub permit: Option<Permit>,
     /// How long it waited for its place at the origin.
     pub queued: Duration,
@@ -135,6 +140,7 @@ impl Passage {
             visit: None,
             cookies: SmallVec::new(),
             bearer: None,
+            counts_for: None,
             would_refuse: None,
             would_hold: None,
             copy: CopyUse::default(),
@@ -239,8 +245,8 @@ impl Passage {
                 .with("cache-status", note.to_compact_string());
         }
         if let Some(file) = self.copy.file.take() {
-            return Answer { reason: Reason::Snapshot, content: Content::File(file), fields: Fields::new() }
-                .with("cache-status", format!("Seawall; hit; detail=snapshot-{}", reason.label()));
+            let detail = format!("snapshot-{}", reason.label());
+            return Answer::of_file(file, self.copy.has_file, &detail, now.unix_ms);
         }
         let answer = Answer::of(reason, &self.site.pages, self.format);
         if reason.status() >= 500 {
@@ -286,6 +292,12 @@ impl Passage {
         self.finished = true;
         if self.silent {
             return;
+        }
+        if let Some(page) = self.counts_for.take().filter(|_| status == 200 && self.reason != Reason::Snapshot)
+            && let Some(mut popular) = self.site.popular.try_lock()
+        {
+            // Who finds it locked is not counted: a sample is enough, and no request waits for it.
+            popular.count(*page);
         }
         self.site.telemetry.record(&Record {
             unix_ms: self.began.unix_ms,
