@@ -100,6 +100,7 @@ pub fn status(edge: &Edge) -> Value {
         "cache": { "entries": cache.entries, "bytes": cache.bytes, "bytes_max": cache.bytes_max,
                    "purges": site.store.purges().count(),
                    "fills_in_flight": edge.door.fills.len() },
+        "snapshot": edge.snapshot_status(&site),
         "access_log_lost": site.telemetry.access.as_ref().map_or(0, |log| log.lost().get()),
     })
 }

@@ -15,6 +15,7 @@ pub mod purge;
 pub mod room;
 pub mod run;
 pub mod simulate;
+pub mod snapshot;
 pub mod status;
 
 /// Keeps an origin standing when everyone comes at once.
@@ -46,6 +47,8 @@ enum Verb {
     Room(room::Args),
     /// Take what a running edge holds out of use: by URL, prefix, host or tag, or everything
     Purge(purge::Args),
+    /// Take the static copy of the site that stands in for it; say what it covers
+    Snapshot(snapshot::Args),
     /// Print a signed link that makes a browser one of a group of clients
     Pass(pass::Args),
     /// Print the key by which an origin knows what came through here
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Verb::Level(args) => level::run(&args),
         Verb::Room(args) => room::run(&args),
         Verb::Purge(args) => purge::run(&args),
+        Verb::Snapshot(args) => snapshot::run(args),
         Verb::Pass(args) => pass::run(&args),
         Verb::Keys(args) => keys::run(&args),
     }

@@ -21,6 +21,7 @@ mod keepers;
 pub mod overrides;
 pub mod purges;
 mod reload;
+mod snapshots;
 mod vitals;
 
 use hand_over::Inherited;
@@ -36,10 +37,11 @@ use crate::keys::Keys;
 use crate::pipeline::site::{Parts, Site};
 use crate::policy::diagnose::Findings;
 use crate::policy::file::{self, LoadError};
-use crate::policy::{AccessLog as Access, Policy};
+use crate::policy::{self, AccessLog as Access, Policy};
 use crate::proxy::proof::ProofKey;
 use crate::proxy::{Addresses, Door, Ends};
-use crate::snapshot::Snapshot;
+use crate::snapshot::disk::DiskError;
+use crate::snapshot::{Snapshot, popular};
 use crate::store::token_file::TokenError;
 use crate::store::{self, StoreError};
 use crate::telemetry::{AccessLog, Telemetry};
@@ -62,8 +64,8 @@ pub enum EdgeError {
     Tls { name: String, error: Box<TlsError> },
     #[error("waiting_room.{name}: {error}")]
     Room { name: String, error: Box<crate::pipeline::room::PartsError> },
-    #[error("the snapshot {path} can't be listed: {error}")]
-    Snapshot { path: PathBuf, error: io::Error },
+    #[error("the snapshot: {0}")]
+    Snapshot(#[from] DiskError),
     #[error("not taken over: {0}")]
     HandOver(io::Error),
     #[error("the access log {path} can't be opened: {error}")]
@@ -83,6 +85,7 @@ pub struct Edge {
     rooms: Mutex<HashMap<String, RoomKeeper>>,
     orders: overrides::Written,
     purges: purges::Written,
+    taking: snapshots::Taking,
     tokens: ArcSwap<Tokens>,
     sockets: Sockets,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -175,6 +178,7 @@ impl Edge {
             keeper.begin(clock.now())?;
         }
         let purges = purges::restore(&site, clock.now());
+        *site.popular.lock() = popular::recall(&site.policy.state_dir);
         keepers::warn_of_what_is_over(&site.policy, clock.now());
         let ((retire, retiring), (stop, shutdown)) = (watch::channel(false), watch::channel(false));
         let ends = Ends { retiring, shutdown };
@@ -192,6 +196,7 @@ impl Edge {
             rooms: Mutex::new(keepers),
             orders,
             purges,
+            taking: snapshots::Taking::default(),
             tokens: ArcSwap::from_pointee(tokens),
             sockets,
             tasks: Mutex::new(Vec::new()),
@@ -207,6 +212,8 @@ impl Edge {
             tokio::spawn(overrides::keep_orders(edge.clone())),
             tokio::spawn(keepers::keep_addresses(edge.clone())),
             tokio::spawn(keepers::keep_certificates(edge.clone())),
+            tokio::spawn(snapshots::keep_shown(edge.clone())),
+            tokio::spawn(snapshots::keep_taking(edge.clone())),
         ]);
         edge.accept_all().map_err(EdgeError::Listen)?;
         Ok(edge)
@@ -287,7 +294,7 @@ impl Edge {
     }
 }
 
-fn servers(policy: &Policy) -> Vec<crate::policy::Server> {
+fn servers(policy: &Policy) -> Vec<policy::Server> {
     policy.origins.iter().flat_map(|o| o.servers.iter().cloned()).collect()
 }
 
@@ -304,7 +311,7 @@ fn access_log(policy: &Policy) -> Result<Option<AccessLog>, EdgeError> {
 }
 
 fn load_tls(policy: &Policy) -> Result<HashMap<String, tls::Shared>, EdgeError> {
-    let load = |tls: &crate::policy::Tls| match tls::load(tls) {
+    let load = |tls: &policy::Tls| match tls::load(tls) {
         Ok(config) => Ok((tls.name.clone(), Arc::new(ArcSwap::from_pointee(config)))),
         Err(error) => Err(EdgeError::Tls { name: tls.name.clone(), error: Box::new(error) }),
     };
@@ -313,19 +320,19 @@ fn load_tls(policy: &Policy) -> Result<HashMap<String, tls::Shared>, EdgeError> 
 
 /// The keys of the passes of each group of clients.
 fn pass_keys(policy: &Policy) -> Result<Vec<Option<Keys>>, StoreError> {
-    let keys = |group: &crate::policy::Clients| group.passes.as_deref().map(store::load_or_create).transpose();
+    let keys = |group: &policy::Clients| group.passes.as_deref().map(store::load_or_create).transpose();
     policy.clients.iter().map(keys).collect()
 }
 
 fn scan_snapshot(policy: &Policy) -> Result<Option<Snapshot>, EdgeError> {
-    let Some(dir) = &policy.snapshot_dir else { return Ok(None) };
-    let snapshot = match Snapshot::scan(dir) {
+    let Some(policy::Snapshot { dir, .. }) = &policy.snapshot else { return Ok(None) };
+    let snapshot = match Snapshot::load(dir) {
         Ok(snapshot) => snapshot,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            tracing::warn!(dir = %dir.display(), "there is no snapshot yet; HUP looks again");
+        Err(DiskError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            tracing::warn!(dir = %dir.display(), "there is no snapshot yet; it is shown as soon as there is one");
             return Ok(None);
         }
-        Err(error) => return Err(EdgeError::Snapshot { path: dir.clone(), error }),
+        Err(error) => return Err(error.into()),
     };
     if snapshot.left_out > 0 {
         tracing::warn!(left_out = snapshot.left_out, "files of the snapshot are too many or too large");

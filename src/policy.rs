@@ -16,6 +16,7 @@ mod level;
 mod priority;
 mod rate_limit;
 mod server;
+mod snapshot;
 mod waiting_room;
 
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ pub use level::{Level, LevelPolicy, Step, Threshold, Window};
 pub use priority::Priority;
 pub use rate_limit::{Plan, Plans, RateKey, RateLimit, client_net};
 pub use server::Server;
+pub use snapshot::Snapshot;
 pub use waiting_room::{
     Admit, Commands, LANES_MAX, Lane, OnStoreFailure, Order, Outside, PlacesPerClient, WaitingRoom,
 };
@@ -79,8 +81,8 @@ pub struct Policy {
     pub files: Vec<Files>,
     /// `cache_store.memory`, bytes, over all caches.
     pub cache_memory: u64,
-    /// `snapshot.dir`: a directory of files served where a level says `snapshot`.
-    pub snapshot_dir: Option<PathBuf>,
+    /// What is served where a level says `snapshot`.
+    pub snapshot: Option<Snapshot>,
     pub level: LevelPolicy,
     /// In the file's order: the first that matches wins. The last one made by the loader matches
     /// everything if the file gave no such route and there is an origin.

@@ -27,6 +27,7 @@ mod attempts;
 mod carried;
 mod encoding;
 mod failure;
+pub mod fetch;
 pub mod fill;
 mod filling;
 mod forward;

@@ -1,165 +1,267 @@
-//! The snapshot: a directory of files that stands in for the site where a level says so.
+//! The snapshot: what stands in for the site where a level says so.
 //!
-//! The directory is listed once, at load and at reload ([`Snapshot::scan`]); what a path means is
-//! then looked up without touching the disk. Only a file that is really sent is read.
+//! Either taken by Seawall ([`manifest`], [`disk`]), or a plain directory of files. It is listed once, when
+//! it is loaded ([`Snapshot::load`]); what a request means is then looked up without touching the disk. Only
+//! a body that is really sent is read. Which of them is in force, [`Shown`] says; a new one takes the
+//! place of the one before while requests go on.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
+use http::{HeaderName, HeaderValue};
 use moka::sync::Cache;
+
+pub mod address;
+pub mod crawl;
+pub mod disk;
+pub mod file;
+pub mod forms;
+pub mod frontier;
+pub mod gate;
+pub mod import;
+pub mod journal;
+pub mod judge;
+pub mod left_out;
+pub mod links;
+pub mod manifest;
+mod plain;
+pub mod popular;
+pub mod robots;
+pub mod sitemap;
+
+use disk::{Disk, DiskError};
+pub use file::{Accepts, File};
+use manifest::{Form, Manifest, Page};
 
 /// Files listed at most; those beyond it are left out, with a warning.
 pub const MAX_FILES: usize = 100_000;
 /// Bytes of one file at most: larger ones are no pages, and are left out.
 pub const MAX_FILE: u64 = 32 << 20;
-/// Directories within directories followed at most.
-const MAX_DEPTH: usize = 32;
-/// Bytes of file contents kept in memory over all snapshots.
+/// Bytes of file contents kept in memory.
 const KEPT_BYTES: u64 = 64 << 20;
 /// How long a file's content is kept before it is read again.
 const KEPT_FOR: Duration = Duration::from_secs(2);
 
-/// A file that can be served.
-#[derive(Debug)]
-pub struct File {
-    pub path: PathBuf,
-    pub content_type: String,
-    /// As an HTTP date (RFC 9110 §5.6.7).
-    pub last_modified: Option<String>,
-    /// Since when it says what it says: what was purged later is not served from it.
-    pub since_unix_ms: u64,
-}
-
-/// The files of one directory, by URL path.
+/// The answers of one snapshot.
 #[derive(Debug)]
 pub struct Snapshot {
-    files: HashMap<String, Arc<File>>,
-    contents: Cache<PathBuf, Bytes>,
-    /// Files left out because there were too many or they were too large.
+    answers: Answers,
+    /// Which one it is; empty for a plain directory.
+    pub id: String,
+    /// Files left out because there were too many or they were too large; of a plain directory.
     pub left_out: usize,
+    /// When it was taken; not known of a plain directory.
+    pub taken_unix_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Answers {
+    /// By [`key`].
+    Taken(HashMap<String, Forms>),
+    /// By the path in the directory.
+    Plain(HashMap<String, Arc<File>>),
+}
+
+/// An answer as the origin gave it, and in smaller forms.
+#[derive(Debug)]
+struct Forms {
+    own: Arc<File>,
+    /// The smallest first.
+    others: Vec<(Form, Arc<File>)>,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Without its scheme's own port.
+    pub host: &'a str,
+    /// Decoded.
+    pub path: &'a str,
+    pub raw_path: &'a str,
+    pub query: Option<&'a str>,
+    pub accepts: Accepts,
 }
 
 impl Snapshot {
-    /// Lists a directory. Dot files, and links that lead out of it, are left out.
-    pub fn scan(dir: &Path) -> io::Result<Self> {
-        let root = dir.canonicalize()?;
+    /// Reads which snapshot is current; without one, lists a plain directory.
+    ///
+    /// # Errors
+    /// [`DiskError`]
+    pub fn load(dir: &Path) -> Result<Self, DiskError> {
+        let disk = Disk::new(dir);
+        if let Some(current) = disk.current()? {
+            return Ok(Self::of(&disk, &disk.manifest(&current.current)?));
+        }
+        let listing = plain::Listing::of(dir).map_err(|error| DiskError::Io { path: dir.to_owned(), error })?;
+        let files = listing.files.into_iter().map(|(name, file)| (name, Arc::new(file))).collect();
+        let (answers, left_out) = (Answers::Plain(files), listing.left_out);
+        Ok(Self { answers, id: String::new(), left_out, taken_unix_ms: None })
+    }
+
+    /// A snapshot that was taken.
+    pub fn of(disk: &Disk, manifest: &Manifest) -> Self {
+        let forms = |page: &Page| (key(&page.host, &page.target), Forms::of(disk, page));
+        Self {
+            answers: Answers::Taken(manifest.pages.iter().map(forms).collect()),
+            id: manifest.id.clone(),
+            left_out: 0,
+            taken_unix_ms: Some(manifest.taken_unix_ms),
+        }
+    }
+
+    /// What answers this. In a plain directory: the file itself, its `.html`, or the `index.html` below it.
+    pub fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<File>> {
+        let pages = match &self.answers {
+            Answers::Plain(files) => return find_plain(files, wanted.path),
+            Answers::Taken(pages) => pages,
+        };
+        let target = match wanted.query {
+            Some(query) => Cow::Owned(format!("{}?{query}", wanted.raw_path)),
+            None => Cow::Borrowed(wanted.raw_path),
+        };
+        let forms = pages.get(&key(wanted.host, &target)).or_else(|| pages.get(&key("", &target)))?;
+        let other = forms.others.iter().find(|(form, _)| wanted.accepts.takes(*form));
+        Some(other.map_or(&forms.own, |(_, file)| file).clone())
+    }
+
+    /// Answers it has.
+    pub fn len(&self) -> usize {
+        match &self.answers {
+            Answers::Taken(pages) => pages.len(),
+            Answers::Plain(files) => files.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// No host has a space in it.
+fn key(host: &str, target: &str) -> String {
+    format!("{host} {target}")
+}
+
+fn find_plain(files: &HashMap<String, Arc<File>>, path: &str) -> Option<Arc<File>> {
+    let path = path.strip_prefix('/')?;
+    let bare = path.trim_end_matches('/');
+    let exact = if path.ends_with('/') { None } else { files.get(path) };
+    exact
+        .or_else(|| files.get(&format!("{bare}.html")))
+        .or_else(|| {
+            let index = if bare.is_empty() { "index.html".to_owned() } else { format!("{bare}/index.html") };
+            files.get(&index)
+        })
+        .cloned()
+}
+
+impl Forms {
+    fn of(disk: &Disk, page: &Page) -> Self {
+        let mut variants: Vec<_> = page.variants.iter().collect();
+        variants.sort_by_key(|variant| variant.object.length);
+        let others = variants.into_iter().map(|variant| {
+            let file = file_of(page, Some(variant.form), Some(disk.object(&variant.object.hash)), &variant.object.hash);
+            (variant.form, Arc::new(file))
+        });
+        let hash = page.object.as_ref().map_or("", |object| object.hash.as_str());
+        let path = page.object.as_ref().map(|object| disk.object(&object.hash));
+        Self { others: others.collect(), own: Arc::new(file_of(page, None, path, hash)) }
+    }
+}
+
+/// The head of a page in one of its forms.
+fn file_of(page: &Page, form: Option<Form>, path: Option<PathBuf>, hash: &str) -> File {
+    let parsed = page.fields.iter().filter_map(|(name, value)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+    });
+    let mut fields: Vec<_> = parsed.collect();
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(page.date_unix_ms));
+    fields.extend(HeaderValue::from_str(&date).ok().map(|date| (http::header::DATE, date)));
+    let has = |fields: &[(HeaderName, HeaderValue)], name: &HeaderName| fields.iter().any(|(n, _)| n == name);
+    if !has(&fields, &CACHE_CONTROL) {
+        // It is old already: how long it is good for, nobody is to guess.
+        fields.push((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+    }
+    if form.is_some() || !has(&fields, &ETAG) {
+        fields.retain(|(name, _)| *name != ETAG);
+        let tag = format!("\"{}\"", hash.get(..24).unwrap_or_default());
+        fields.extend(HeaderValue::from_str(&tag).ok().filter(|_| page.status == 200).map(|tag| (ETAG, tag)));
+    }
+    match form {
+        Some(Form::Gzip) => fields.push((CONTENT_ENCODING, HeaderValue::from_static("gzip"))),
+        Some(Form::Br) => fields.push((CONTENT_ENCODING, HeaderValue::from_static("br"))),
+        Some(Form::Zstd) => fields.push((CONTENT_ENCODING, HeaderValue::from_static("zstd"))),
+        Some(Form::Webp) => {
+            fields.retain(|(name, _)| *name != CONTENT_TYPE);
+            fields.push((CONTENT_TYPE, HeaderValue::from_static("image/webp")));
+        }
+        None => {}
+    }
+    // Each answer says what the choice among its forms goes by (RFC 9110 §12.5.5).
+    let is_image = |form: Form| form == Form::Webp;
+    if page.variants.iter().any(|variant| is_image(variant.form)) {
+        fields.push((VARY, HeaderValue::from_static("Accept")));
+    }
+    if page.variants.iter().any(|variant| !is_image(variant.form)) {
+        fields.push((VARY, HeaderValue::from_static("Accept-Encoding")));
+    }
+    File { path, status: page.status, fields, since_unix_ms: page.date_unix_ms, any_host: page.host.is_empty() }
+}
+
+/// What is shown: a snapshot at most, which may give way to another.
+#[derive(Debug)]
+pub struct Shown {
+    now: ArcSwapOption<Snapshot>,
+    contents: Cache<PathBuf, Bytes>,
+}
+
+impl Shown {
+    pub fn new(snapshot: Option<Snapshot>) -> Self {
         let contents = Cache::builder()
             .max_capacity(KEPT_BYTES)
             .weigher(|_: &PathBuf, body: &Bytes| u32::try_from(body.len()).unwrap_or(u32::MAX))
             .time_to_live(KEPT_FOR)
             .build();
-        let mut snapshot = Self { files: HashMap::new(), contents, left_out: 0 };
-        snapshot.list(&root, &root, "", 0)?;
-        Ok(snapshot)
+        Self { now: ArcSwapOption::from_pointee(snapshot), contents }
     }
 
-    /// What stands for a path: the file itself, its `.html`, or the `index.html` below it.
-    pub fn find(&self, path: &str) -> Option<Arc<File>> {
-        let path = path.strip_prefix('/')?;
-        let bare = path.trim_end_matches('/');
-        let exact = if path.ends_with('/') { None } else { self.files.get(path) };
-        exact
-            .or_else(|| self.files.get(&format!("{bare}.html")))
-            .or_else(|| {
-                let index = if bare.is_empty() { "index.html".to_owned() } else { format!("{bare}/index.html") };
-                self.files.get(&index)
-            })
-            .cloned()
+    /// The snapshot in force.
+    pub fn get(&self) -> Option<Arc<Snapshot>> {
+        self.now.load_full()
     }
 
-    /// Files listed.
-    pub fn len(&self) -> usize {
-        self.files.len()
+    /// From now on it is this one.
+    pub fn show(&self, snapshot: Snapshot) {
+        self.now.store(Some(Arc::new(snapshot)));
     }
 
-    /// Whether no file was found.
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+    /// See [`Snapshot::find`].
+    pub fn find(&self, wanted: &Wanted<'_>) -> Option<Arc<File>> {
+        self.now.load().as_ref()?.find(wanted)
     }
 
-    /// A file's content. Errors are the disk's: the file went away, or can't be read.
+    /// A file's content.
+    ///
+    /// # Errors
+    /// The disk's: the file went away, or can't be read.
     pub async fn read(&self, file: &File) -> io::Result<Bytes> {
-        if let Some(body) = self.contents.get(&file.path) {
+        let Some(path) = &file.path else { return Ok(Bytes::new()) };
+        if let Some(body) = self.contents.get(path) {
             return Ok(body);
         }
-        let body = Bytes::from(tokio::fs::read(&file.path).await?);
-        self.contents.insert(file.path.clone(), body.clone());
+        let body = Bytes::from(tokio::fs::read(path).await?);
+        self.contents.insert(path.clone(), body.clone());
         Ok(body)
-    }
-
-    fn list(&mut self, root: &Path, dir: &Path, prefix: &str, depth: usize) -> io::Result<()> {
-        if depth > MAX_DEPTH {
-            self.left_out += 1;
-            return Ok(());
-        }
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|n| !n.starts_with('.')) else { continue };
-            let key = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-            let Ok(path) = entry.path().canonicalize() else { continue };
-            if !path.starts_with(root) {
-                continue;
-            }
-            let meta = std::fs::metadata(&path)?;
-            if meta.is_dir() {
-                self.list(root, &path, &key, depth + 1)?;
-            } else if meta.is_file() {
-                self.add(key, path, &meta);
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, key: String, path: PathBuf, meta: &std::fs::Metadata) {
-        if self.files.len() >= MAX_FILES || meta.len() > MAX_FILE {
-            self.left_out += 1;
-            return;
-        }
-        let kind = mime_guess::from_path(&path).first_or_octet_stream();
-        let content_type =
-            if kind.type_() == mime_guess::mime::TEXT { format!("{kind}; charset=utf-8") } else { kind.to_string() };
-        let modified = meta.modified().ok();
-        let since = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        let since_unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let last_modified = modified.map(httpdate::fmt_http_date);
-        self.files.insert(key, Arc::new(File { path, content_type, last_modified, since_unix_ms }));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_finds_its_file_its_html_or_its_index_and_nothing_outside() {
-        let dir = tempfile::tempdir().unwrap();
-        let put = |name: &str| {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, name).unwrap();
-        };
-        for name in ["index.html", "about.html", "shop/index.html", "logo.svg", ".secret"] {
-            put(name);
-        }
-        std::os::unix::fs::symlink("/etc/hostname", dir.path().join("leak.txt")).unwrap();
-        let snapshot = Snapshot::scan(dir.path()).unwrap();
-        let name = |path: &str| {
-            snapshot.find(path).map(|f| f.path.strip_prefix(dir.path().canonicalize().unwrap()).unwrap().to_owned())
-        };
-        assert_eq!(name("/"), Some("index.html".into()));
-        assert_eq!(name("/about"), Some("about.html".into()));
-        assert_eq!(name("/shop"), Some("shop/index.html".into()));
-        assert_eq!(name("/shop/"), Some("shop/index.html".into()));
-        assert_eq!(name("/logo.svg"), Some("logo.svg".into()));
-        for missing in ["/.secret", "/leak.txt", "/../etc/passwd", "/nothing", ""] {
-            assert_eq!(name(missing), None, "{missing}");
-        }
-        assert_eq!(snapshot.find("/").unwrap().content_type, "text/html; charset=utf-8");
-        assert_eq!(snapshot.find("/logo.svg").unwrap().content_type, "image/svg+xml");
-    }
-}
+mod tests;

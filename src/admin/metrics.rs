@@ -86,6 +86,7 @@ fn registry(edge: &Edge) -> Registry {
     registry.register("cache_fills_open", "Fills in flight", ConstGauge::new(edge.door.fills.len() as u64));
     let uptime = ConstGauge::new(edge.clock.mono().as_nanos() as f64 / 1e9);
     registry.register_with_unit("uptime", "Since the process began", Unit::Seconds, uptime);
+    snapshot(edge, &mut registry);
     origins(edge, &mut registry);
     servers(edge, &mut registry);
     rate_limits(edge, &mut registry);
@@ -93,6 +94,23 @@ fn registry(edge: &Edge) -> Registry {
     strain(edge, &mut registry);
     rooms::register(edge, &mut registry);
     registry
+}
+
+fn snapshot(edge: &Edge, registry: &mut Registry) {
+    let site = edge.door.site.load();
+    let Some(shown) = site.snapshot.get() else { return };
+    registry.register("snapshot_urls", "URLs that the snapshot has", ConstGauge::new(shown.len() as u64));
+    if let Some(taken) = shown.taken_unix_ms {
+        let age = edge.clock.now().unix_ms.saturating_sub(taken) as f64 / 1000.0;
+        registry.register_with_unit(
+            "snapshot_age",
+            "Since the snapshot was taken",
+            Unit::Seconds,
+            ConstGauge::new(age),
+        );
+    }
+    let failing = u64::from(edge.snapshot_failed());
+    registry.register("snapshot_failing", "1: the last attempt to take one failed", ConstGauge::new(failing));
 }
 
 fn origins(edge: &Edge, registry: &mut Registry) {

@@ -39,6 +39,16 @@ impl Encodings {
         self.0 & Self::GZIP_BIT != 0
     }
 
+    /// Whether br is among them.
+    pub const fn accepts_br(self) -> bool {
+        self.0 & Self::BR_BIT != 0
+    }
+
+    /// Whether zstd is among them.
+    pub const fn accepts_zstd(self) -> bool {
+        self.0 & Self::ZSTD_BIT != 0
+    }
+
     /// What a request's Accept-Encoding fields say together. Without one, `identity`: all would be
     /// acceptable (§12.5.3), but few who don't ask can decode. A member with a malformed weight
     /// is ignored; the last of several for one coding counts.

@@ -11,12 +11,16 @@ use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::policy::file;
+use crate::snapshot::gate::Gate;
 use crate::store::token_file;
 
 /// How long the edge may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often an edge is asked whether it has time.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// Which edge to ask.
 #[derive(Debug, clap::Args)]
@@ -98,4 +102,45 @@ async fn exchange(
         return Ok(value);
     }
     bail!("{}", value.get("detail").and_then(Value::as_str).unwrap_or("the edge said no"))
+}
+
+/// Listens to whether the edge at an address has time: every origin at the level normal, and nobody waiting. Where
+/// none answers, nobody is in its way.
+pub(super) async fn watch_quiet(admin: SocketAddr) -> Gate {
+    let quiet = async move |token| {
+        let asked = exchange(admin, token, Method::GET, "/api/v1/status", None);
+        let status = tokio::time::timeout(PATIENCE, asked).await.ok().and_then(Result::ok);
+        status.is_none_or(|status| is_quiet(&status))
+    };
+    let token = std::env::var(TOKEN).ok().map(|word| word.trim().to_owned()).filter(|word| !word.is_empty());
+    let (tell, told) = watch::channel(quiet(token.clone()).await);
+    tokio::spawn(async move {
+        while !tell.is_closed() {
+            tokio::time::sleep(LISTEN_EVERY).await;
+            tell.send_replace(quiet(token.clone()).await);
+        }
+    });
+    Gate::Told(told)
+}
+
+fn is_quiet(status: &Value) -> bool {
+    let all = |list: &str, quiet: &dyn Fn(&Value) -> bool| {
+        status.get(list).and_then(Value::as_array).is_none_or(|items| items.iter().all(quiet))
+    };
+    all("origins", &|origin| origin.get("level").and_then(Value::as_str).is_none_or(|level| level == "normal"))
+        && all("waiting_rooms", &|room| room.get("waiting").and_then(Value::as_u64).unwrap_or_default() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_edge_has_time_while_all_is_normal_and_nobody_waits() {
+        let status = |level: &str, waiting: u64| json!({ "origins": [{ "level": level }], "waiting_rooms": [{ "waiting": waiting }] });
+        assert!(is_quiet(&status("normal", 0)) && is_quiet(&json!({})));
+        assert!(!is_quiet(&status("elevated", 0)) && !is_quiet(&status("normal", 1)));
+    }
 }

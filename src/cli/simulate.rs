@@ -203,7 +203,7 @@ fn plan(args: &Args, policy: Policy, origin: Shape) -> Result<Plan, day::CrowdEr
     if !args.journey.is_empty() {
         journey.steps.clone_from(&args.journey);
     }
-    let snapshot = policy.snapshot_dir.as_ref().and_then(|dir| Snapshot::scan(dir).ok());
+    let snapshot = policy.snapshot.as_ref().and_then(|rules| Snapshot::load(&rules.dir).ok());
     let crowd = Crowd {
         visitors: args.visitors,
         arrivals: args.shape,

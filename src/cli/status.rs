@@ -48,6 +48,7 @@ fn render(status: &Value) -> String {
             text(cache, "bytes_max")
         ));
     }
+    out.extend(status.get("snapshot").filter(|snapshot| !snapshot.is_null()).map(snapshot_line));
     out.push_str("\nrequests");
     for (reason, count) in status.get("requests").and_then(Value::as_object).into_iter().flatten() {
         out.push_str(&format!("   {reason} {count}"));
@@ -57,6 +58,24 @@ fn render(status: &Value) -> String {
         out.push_str(&format!("\n{} access log lines lost: is the disk full?\n", text(status, "access_log_lost")));
     }
     out
+}
+
+fn snapshot_line(snapshot: &Value) -> String {
+    let mut line = match snapshot.get("urls").and_then(Value::as_u64) {
+        Some(urls) => format!("\nsnapshot   {urls} URLs"),
+        None => "\nsnapshot   none yet".to_owned(),
+    };
+    if let Some(age) = snapshot.get("age_seconds").and_then(Value::as_u64) {
+        line.push_str(&format!("   taken {} ago", humantime::format_duration(std::time::Duration::from_secs(age))));
+    }
+    if let Some(taking) = snapshot.get("taking").filter(|taking| !taking.is_null()) {
+        line.push_str(&format!("   one is being taken: {} URLs, {} to go", text(taking, "done"), text(taking, "left")));
+    }
+    line.push('\n');
+    if let Some(error) = snapshot.get("last_error").and_then(Value::as_str) {
+        line.push_str(&format!("  the last attempt failed: {error}\n"));
+    }
+    line
 }
 
 /// A line for the retries, and one for each server where there are several.

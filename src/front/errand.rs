@@ -76,19 +76,16 @@ pub(super) async fn answered(mut on: Connection, mut errand: Errand, mut answer:
     let drained = drain(&mut on.conn, &errand).await;
     errand.terms.keep_alive &= drained;
     let file = match &answer.content {
-        Content::File(file) => {
-            let snapshot = errand.passage.site.snapshot.as_ref()?;
-            match snapshot.read(file).await {
-                Ok(body) => Some(body),
-                Err(error) => {
-                    tracing::warn!(file = %file.path.display(), %error, "a file of the snapshot can't be read");
-                    let site = &errand.passage.site;
-                    answer = Answer::of(Reason::LevelRefused, &site.pages, errand.passage.format)
-                        .with("retry-after", errand.passage.spread(proxy::RETRY_AFTER_FAILURE).to_compact_string());
-                    None
-                }
+        Content::File(file) => match errand.passage.site.snapshot.read(file).await {
+            Ok(body) => Some(body),
+            Err(error) => {
+                tracing::warn!(file = ?file.path, %error, "a file of the snapshot can't be read");
+                let site = &errand.passage.site;
+                answer = Answer::of(Reason::LevelRefused, &site.pages, errand.passage.format)
+                    .with("retry-after", errand.passage.spread(proxy::RETRY_AFTER_FAILURE).to_compact_string());
+                None
             }
-        }
+        },
         _ => None,
     };
     let (reason, status) = (answer.reason, answer.status());

@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
 
 use crate::clock::Now;
 use crate::files::reply::Reply;
 use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
 use crate::pipeline::view::Version;
 use crate::proxy::fill::{Head, Hint};
+use crate::snapshot::File;
 
 /// Bodies up to this size are copied behind their head; larger ones are sent from where they lie.
 const COPIED: usize = 8 << 10;
@@ -80,12 +82,13 @@ pub fn answer(
         }
         Content::File(about) => {
             let body = file.unwrap_or_default();
-            made(200, &about.content_type, body.len(), "no-store", out);
-            if let Some(modified) = &about.last_modified {
-                write_field("last-modified", modified, out);
-            }
-            date(now, out);
+            snapshot_head(about, about.status, now, out);
+            write_field("content-length", itoa::Buffer::new().format(body.len()), out);
             body
+        }
+        Content::FileNotModified(about) => {
+            snapshot_head(about, 304, now, out);
+            Bytes::new()
         }
     };
     for (name, value) in answer.fields.iter().chain(&common) {
@@ -187,6 +190,20 @@ pub fn chunk(piece: Option<&Bytes>, out: &mut BytesMut) {
             out.extend_from_slice(b"\r\n");
         }
         None => out.extend_from_slice(b"0\r\n\r\n"),
+    }
+}
+
+/// All of its head but the length.
+fn snapshot_head(file: &File, status: u16, now: Now, out: &mut BytesMut) {
+    status_line(status, out);
+    for (name, value) in file.fields.iter().filter(|(name, _)| status != 304 || *name != CONTENT_TYPE) {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !file.is_dated() {
+        date(now, out);
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString, format_compact};
 use smallvec::SmallVec;
 
 use super::reason::Reason;
@@ -42,6 +42,8 @@ pub enum Content {
     NotModified(Arc<Entry>),
     /// A file of the snapshot, not read yet.
     File(Arc<File>),
+    /// The file of the snapshot that the client has is still right: 304.
+    FileNotModified(Arc<File>),
 }
 
 impl Answer {
@@ -57,6 +59,16 @@ impl Answer {
         self
     }
 
+    /// A file of the snapshot, or that the client has it; `detail` says in Cache-Status why.
+    pub fn of_file(file: Arc<File>, known: bool, detail: &str, unix_ms: u64) -> Self {
+        let age = file.age_seconds(unix_ms);
+        let content = if known { Content::FileNotModified(file) } else { Content::File(file) };
+        let mut fields = Fields::new();
+        fields.extend(age.map(|age| ("age", age.to_compact_string())));
+        fields.push(("cache-status", format_compact!("Seawall; hit; detail={detail}")));
+        Self { reason: Reason::Snapshot, content, fields }
+    }
+
     /// The status the client sees.
     pub fn status(&self) -> u16 {
         match &self.content {
@@ -64,8 +76,8 @@ impl Answer {
             Content::Made { status, .. } => *status,
             Content::Copy(entry) => entry.status(),
             Content::Part(_, part) => part.status,
-            Content::NotModified(_) => 304,
-            Content::File(_) => 200,
+            Content::NotModified(_) | Content::FileNotModified(_) => 304,
+            Content::File(file) => file.status,
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::clock::{Mono, Now};
 use crate::files::Asked;
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::snapshot::File;
+use crate::snapshot::address::Address;
 use crate::telemetry::Record;
 
 /// What the cache stage found, for those that go on.
@@ -54,6 +55,8 @@ pub struct CopyUse {
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
     pub file: Option<Arc<File>>,
+    /// The client has that file already.
+    pub has_file: bool,
     /// The error that the origin gave, for Cache-Status.
     pub failed: Option<u16>,
     /// A coding of the copy given, to be made for those who come next.
@@ -118,6 +121,8 @@ pub struct Passage {
     pub copy: CopyUse,
     /// The file that is its answer.
     pub file: Option<Box<Asked>>,
+    /// The page, where this request is one of those by which popular ones are counted.
+    pub counts_for: Option<Box<Address>>,
     pub permit: Option<Permit>,
     /// How long it waited for its place at the origin.
     pub queued: Duration,
@@ -147,6 +152,7 @@ impl Passage {
             visit: None,
             cookies: SmallVec::new(),
             bearer: None,
+            counts_for: None,
             would_refuse: None,
             would_hold: None,
             copy: CopyUse::default(),
@@ -252,8 +258,8 @@ impl Passage {
                 .with("cache-status", note.to_compact_string());
         }
         if let Some(file) = self.copy.file.take() {
-            return Answer { reason: Reason::Snapshot, content: Content::File(file), fields: Fields::new() }
-                .with("cache-status", format!("Seawall; hit; detail=snapshot-{}", reason.label()));
+            let detail = format!("snapshot-{}", reason.label());
+            return Answer::of_file(file, self.copy.has_file, &detail, now.unix_ms);
         }
         let answer = Answer::of(reason, &self.site.pages, self.format);
         if reason.status() >= 500 {
@@ -299,6 +305,12 @@ impl Passage {
         self.finished = true;
         if self.silent {
             return;
+        }
+        if let Some(page) = self.counts_for.take().filter(|_| status == 200 && self.reason != Reason::Snapshot)
+            && let Some(mut popular) = self.site.popular.try_lock()
+        {
+            // Who finds it locked is not counted: a sample is enough, and no request waits for it.
+            popular.count(*page);
         }
         self.site.telemetry.record(&Record {
             unix_ms: self.began.unix_ms,

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
 use super::view::View;
-use crate::cache::key::kept_parameters;
+use crate::cache::key::{self, kept_parameters};
 use crate::cache::purge::{Purged, Purges, Stamp, Target};
 use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
@@ -23,7 +25,8 @@ use crate::keys::Keys;
 use crate::overload::Condition;
 use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::rate_limit::Limit;
-use crate::snapshot::{File, Snapshot};
+use crate::snapshot::popular::Popular;
+use crate::snapshot::{Accepts, File, Shown, Snapshot, Wanted};
 use crate::telemetry::Telemetry;
 
 /// Everything that decisions need. Made by [`Site::bind`], where each reference of the policy is
@@ -35,7 +38,9 @@ pub struct Site {
     pub store: Arc<Store>,
     /// What is known of keys that gave no copy.
     pub remembered: Arc<Remembered>,
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Arc<Shown>,
+    /// The most requested pages that it should have.
+    pub popular: Arc<Mutex<Popular>>,
     pub telemetry: Arc<Telemetry>,
     /// Sign what visitors carry for the cache.
     pub keys: Arc<Keys>,
@@ -100,6 +105,7 @@ impl Site {
             Some(before) => Arc::new(Store::with(policy.cache_memory, before.store.purges().clone())),
             None => Arc::new(Store::with(policy.cache_memory, Arc::new(Purges::new(clock.now())))),
         };
+        let popular = before.map_or_else(Arc::default, |b| b.popular.clone());
         let remembered = before.map_or_else(Arc::default, |b| b.remembered.clone());
         let pages = before.map_or_else(|| Arc::new(Pages::default()), |b| b.pages.clone());
         let clients = Groups::new(policy.clients.iter().zip(passes.into_iter().chain(std::iter::repeat(None))));
@@ -111,7 +117,8 @@ impl Site {
             pages,
             store,
             remembered,
-            snapshot,
+            snapshot: Arc::new(Shown::new(snapshot)),
+            popular,
             telemetry,
             keys,
             condition,
@@ -215,11 +222,22 @@ impl Site {
     }
 
     /// The snapshot's file for a request, unless what it stands for was purged since, or is older than
-    /// what the request's bearer has written. A file stands for its path on every host.
-    pub fn file_of(&self, view: &View<'_>, newer_than: Option<Stamp>) -> Option<Arc<File>> {
-        let file = self.snapshot.as_ref()?.find(view.path)?;
+    /// what the request's bearer has written. A query is looked for as it came, then without what the route's
+    /// cache ignores.
+    pub fn file_of(&self, route: &Route, view: &View<'_>, newer_than: Option<Stamp>) -> Option<Arc<File>> {
+        let snapshot = self.snapshot.get()?;
+        let (host, accepts) = (key::host(view), Accepts::of(view));
+        let find = |query: Option<&str>| {
+            snapshot.find(&Wanted { host, path: view.path, raw_path: view.raw_path, query, accepts })
+        };
+        let file = find(view.query).or_else(|| {
+            let ignored = self.cache_of(route).map_or(&[][..], |cache| &cache.ignore_query);
+            let kept: Vec<_> = kept_parameters(view.query, ignored).collect();
+            view.query.and_then(|_| find((!kept.is_empty()).then(|| kept.join("&")).as_deref()))
+        })?;
         let since = Stamp::from_unix_ms(file.since_unix_ms);
-        let purged = self.store.purges().is_hidden(None, view.raw_path, None, since);
+        let (of_host, query) = if file.any_host { (None, view.query) } else { (Some(host), view.query) };
+        let purged = self.store.purges().is_hidden(of_host, view.raw_path, query, since);
         (!purged && newer_than.is_none_or(|written| since > written)).then_some(file)
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use compact_str::ToCompactString;
 
 use super::Flow;
-use super::answer::{Answer, Content, Fields, Format};
+use super::answer::{Answer, Format};
 use super::origin::Admitted;
 use super::own;
 use super::passage::{CopyUse, Passage};
@@ -17,6 +17,7 @@ use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
 use crate::cache::directives::Directives;
+use crate::cache::key::host;
 use crate::cache::request::{Lookup, lookup};
 use crate::cache::reuse::granted;
 use crate::clock::Now;
@@ -24,6 +25,7 @@ use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
+use crate::snapshot::address::Address;
 
 pub use files::{explain_files, files};
 
@@ -31,6 +33,9 @@ pub use files::{explain_files, files};
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
+
+/// Of so many requests one counts for what is popular.
+const COUNTED_ONE_IN: u64 = 8;
 
 /// Which route it is, and how much it matters. Seawall's own URLs have none.
 pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
@@ -183,6 +188,7 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+    passage.counts_for = counts_for(passage, view);
     if let Some(flow) = copies::find(passage, view, now) {
         return flow;
     }
@@ -190,12 +196,19 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     let mode = passage.mode;
     if matches!(mode, Mode::Snapshot | Mode::Newest) {
         if let Some(file) = passage.copy.file.take() {
-            let answer = Answer { reason: Reason::Snapshot, content: Content::File(file), fields: Fields::new() };
-            return Flow::Respond(answer.with("cache-status", "Seawall; hit; detail=snapshot"));
+            return Flow::Respond(Answer::of_file(file, passage.copy.has_file, "snapshot", now.unix_ms));
         }
         return Flow::Respond(switched_off(passage, view));
     }
     Flow::Continue
+}
+
+/// The page that a request speaks for, if it is one of the sample by which the popular ones are found.
+fn counts_for(passage: &Passage, view: &View<'_>) -> Option<Box<Address>> {
+    let is_shown = matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest));
+    let in_sample = passage.site.policy.snapshot.is_some() && passage.id.lot().is_multiple_of(COUNTED_ONE_IN);
+    let counts = in_sample && is_shown && view.method == "GET";
+    counts.then(|| Box::new(Address { host: host(view).to_owned(), target: view.target() }))
 }
 
 /// The file of the snapshot that may stand in for the origin: wherever the route says it does at static, not
@@ -203,7 +216,9 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
 fn stand_in(passage: &mut Passage, view: &View<'_>) {
     let may_copy = view.is_read() && view.body == BodyKind::None;
     if may_copy && matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
-        passage.copy.file = passage.site.file_of(view, passage.copy.newer_than);
+        let file = passage.site.file_of(passage.route(), view, passage.copy.newer_than);
+        passage.copy.has_file = file.as_ref().is_some_and(|file| file.is_known_to(view));
+        passage.copy.file = file;
     }
 }
 

@@ -16,6 +16,7 @@ mod priority;
 mod rate_limits;
 mod reader;
 mod route;
+mod snapshot;
 mod unbuilt;
 mod values;
 mod waiting_room;
@@ -148,7 +149,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     let mut caches = limits::caches(&mut root, cache_memory);
     clients::same_cookie_as_versions(&caches, &waiting_rooms, root.report);
     let served = files::read(&mut root, base, files);
-    let snapshot_dir = house::snapshot_dir(&mut root, base, files);
+    let snapshot = snapshot::read(&mut root, base, files);
     let (level, dry_run) = level::read(&mut root, &origins, ends);
     let log = house::log(&mut root, base);
     let routes = route::Names {
@@ -157,7 +158,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
         rate_limits: &rate_limits,
         waiting_rooms: &waiting_rooms,
         files: &served,
-        snapshot: snapshot_dir.is_some(),
+        snapshot: snapshot.is_some(),
         cache_memory,
         max_body_size: edge.as_ref().map_or(house::MAX_BODY_SIZE, |edge| edge.max_body_size),
     }
@@ -182,7 +183,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
         caches: caches.into_values()?,
         files: served.into_values()?,
         cache_memory,
-        snapshot_dir,
+        snapshot,
         level,
         routes: routes?,
         log,

@@ -102,7 +102,7 @@ async fn status(
     let (mut session, _) = connector.get_http_session(peer).await?;
     let host = match &origin.host_header {
         HostHeader::Fixed(host) => host.clone(),
-        HostHeader::Pass => authority(server),
+        HostHeader::Pass => server.authority(),
     };
     let mut request = RequestHeader::build("GET", path.as_bytes(), Some(3))?;
     request.insert_header("Host", host)?;
@@ -117,11 +117,4 @@ async fn status(
     let status = session.response_header().map_or(StatusCode::BAD_GATEWAY, |r| r.status);
     session.shutdown().await;
     Ok(status)
-}
-
-/// The server as a Host field names it (RFC 9110 §7.2): without the scheme's own port.
-fn authority(server: &Server) -> String {
-    let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
-    let default = if server.tls { 443 } else { 80 };
-    if server.port == default { host } else { format!("{host}:{}", server.port) }
 }

@@ -51,6 +51,11 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
             response.remove_header(&header::CONTENT_TYPE);
             (response, Bytes::new())
         }
+        Content::FileNotModified(file) => {
+            let mut response = copied(304, &file.fields)?;
+            response.remove_header(&header::CONTENT_TYPE);
+            (response, Bytes::new())
+        }
         Content::File(file) => match file_of(passage, &file).await {
             Some(found) => found,
             None => {
@@ -139,10 +144,8 @@ fn copied(status: u16, fields: &[(HeaderName, http::HeaderValue)]) -> Result<Res
 }
 
 async fn file_of(passage: &Passage, file: &File) -> Option<(ResponseHeader, Bytes)> {
-    let body = passage.site.snapshot.as_ref()?.read(file).await.ok()?;
-    let mut response = made(200, &file.content_type, body.len()).ok()?;
-    if let Some(date) = &file.last_modified {
-        response.insert_header(header::LAST_MODIFIED, date.as_str()).ok()?;
-    }
+    let body = passage.site.snapshot.read(file).await.ok()?;
+    let mut response = copied(file.status, &file.fields).ok()?;
+    response.insert_header(header::CONTENT_LENGTH, body.len()).ok()?;
     Some((response, body))
 }

@@ -187,17 +187,6 @@ pub(super) fn state_dir(root: &mut Table<'_>, base: &Path) -> PathBuf {
     dir
 }
 
-/// `snapshot.dir`.
-pub(super) fn snapshot_dir(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Option<PathBuf> {
-    let mut table = root.take_table("snapshot")?;
-    let value = table.take("dir");
-    let dir = value.as_ref().and_then(|v| path(v, base)).unwrap_or_else(|| base.join("snapshot"));
-    let span = value.map_or(table.span.clone(), |v| v.span);
-    files.push(NamedFile { path: dir.clone(), kind: FileKind::Snapshot, span });
-    table.finish();
-    Some(dir)
-}
-
 /// `[log]`.
 pub(super) fn log(root: &mut Table<'_>, base: &Path) -> Log {
     let mut log = Log { format: LogFormat::Json, access: AccessLog::Stdout };

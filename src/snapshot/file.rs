@@ -1,0 +1,87 @@
+//! One answer of the snapshot: its head, ready to be sent, and where its body lies.
+
+use std::path::PathBuf;
+
+use http::header::{DATE, ETAG, LAST_MODIFIED};
+use http::{HeaderName, HeaderValue};
+
+use super::manifest::Form;
+use crate::cache::key::Encodings;
+use crate::cache::precondition::{Precondition, Validators, evaluate, unix_seconds};
+use crate::pipeline::view::View;
+
+/// A file that can be served.
+#[derive(Debug, Default)]
+pub struct File {
+    /// None: it has no body.
+    pub path: Option<PathBuf>,
+    pub status: u16,
+    /// All but its length; the Date too, where the origin gave one.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// Since when it says what it says: what was purged later is not served from it.
+    pub since_unix_ms: u64,
+    /// It stands for its path on every host.
+    pub any_host: bool,
+}
+
+impl File {
+    /// A field's value.
+    pub fn field(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    /// Whether it has the Date of the origin's answer, rather than none of its own.
+    pub fn is_dated(&self) -> bool {
+        self.field(&DATE).is_some()
+    }
+
+    /// Its age at this moment, where it is known.
+    pub fn age_seconds(&self, unix_ms: u64) -> Option<u64> {
+        self.is_dated().then(|| unix_ms.saturating_sub(self.since_unix_ms) / 1000)
+    }
+
+    /// Whether the one who asks has it already.
+    pub fn is_known_to(&self, view: &View<'_>) -> bool {
+        let seconds = |name| self.field(name).and_then(|value| unix_seconds(value.as_bytes()));
+        let held = Validators {
+            etag: self.field(&ETAG).map(HeaderValue::as_bytes),
+            last_modified: seconds(&LAST_MODIFIED),
+            date: seconds(&DATE),
+        };
+        self.status == 200 && evaluate(view, &held) == Precondition::NotModified
+    }
+}
+
+/// The forms that a request takes beside the origin's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepts {
+    encodings: Encodings,
+    webp: bool,
+}
+
+impl Accepts {
+    /// As Accept-Encoding and Accept say. An image's form must be named: `*/*` is also what those send who
+    /// can't show it.
+    pub fn of(view: &View<'_>) -> Self {
+        let names = |kind: &str| {
+            let mut ranges = view.fields_named("accept").flat_map(|line| line.split(','));
+            ranges.any(|range| {
+                let mut parts = range.split(';').map(str::trim);
+                let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(kind));
+                let zero = |p: &str| p.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
+                named && !parts.any(zero)
+            })
+        };
+        Self { encodings: Encodings::of(view.fields), webp: names("image/webp") }
+    }
+
+    /// Whether this form will do.
+    pub fn takes(self, form: Form) -> bool {
+        match form {
+            Form::Gzip => self.encodings.accepts_gzip(),
+            Form::Br => self.encodings.accepts_br(),
+            Form::Zstd => self.encodings.accepts_zstd(),
+            Form::Webp => self.webp,
+        }
+    }
+}

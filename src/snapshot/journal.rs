@@ -1,0 +1,155 @@
+//! What a snapshot that is being taken has so far, a line for each URL, so that one that was broken off goes on
+//! where it was.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::frontier::Wanted;
+use super::left_out::Why;
+use super::manifest::{LeftOut, Page};
+
+/// How old one may be that is gone on with, in milliseconds.
+const AGE_MAX_MS: u64 = 86_400_000;
+
+/// What is being taken; its first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Of all that decides what is taken: another policy begins anew.
+    pub plan: String,
+    pub unix_ms: u64,
+}
+
+/// What came of one URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub wanted: Wanted,
+    pub outcome: Outcome,
+    /// What it led to, and is asked for next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Wanted>,
+    /// What it led to, and is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<LeftOut>,
+}
+
+/// See [`Step`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Kept(Page),
+    LeftOut(Why),
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+}
+
+impl Journal {
+    /// Goes on with the one at `path` if it is of the same plan and not too old, or begins anew; gives the
+    /// steps so far.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn open(path: &Path, begun: &Begun) -> io::Result<(Self, Vec<Step>)> {
+        if let Some((steps, length)) = read(path, begun)? {
+            let file = File::options().append(true).open(path)?;
+            // The last line may be half of one.
+            file.set_len(length)?;
+            return Ok((Self { file }, steps));
+        }
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let mut this = Self { file: File::create(path)? };
+        this.line(begun)?;
+        Ok((this, Vec::new()))
+    }
+
+    /// Writes one down. A killed process loses none; a machine that loses power asks for some again.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&mut self, step: &Step) -> io::Result<()> {
+        self.line(step)
+    }
+
+    fn line(&mut self, of: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(of)?;
+        line.push(b'\n');
+        self.file.write_all(&line)
+    }
+}
+
+/// The whole lines, and where they end; none if it is another plan's.
+fn read(path: &Path, begun: &Begun) -> io::Result<Option<(Vec<Step>, u64)>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (mut reader, mut line, mut length, mut steps) = (BufReader::new(file), Vec::new(), 0, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line)?;
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        if length == 0 {
+            let is_ours = |b: &Begun| b.plan == begun.plan && begun.unix_ms.saturating_sub(b.unix_ms) < AGE_MAX_MS;
+            if !serde_json::from_slice::<Begun>(&line).is_ok_and(|before| is_ours(&before)) {
+                return Ok(None);
+            }
+        } else {
+            let Ok(step) = serde_json::from_slice(&line) else { break };
+            steps.push(step);
+        }
+        length += read as u64;
+    }
+    Ok((length > 0).then_some((steps, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::address::Address;
+    use crate::snapshot::frontier::Kind;
+
+    #[test]
+    fn a_journal_that_was_cut_anywhere_goes_on_with_its_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taking/journal");
+        let begun = Begun { plan: "p".to_owned(), unix_ms: 1 };
+        let step = |i: u32| Step {
+            wanted: Wanted {
+                address: Address { host: String::new(), target: format!("/{i}") },
+                kind: Kind::Page,
+                depth: 0,
+            },
+            outcome: Outcome::LeftOut(Why::NotFound),
+            found: Vec::new(),
+            refused: Vec::new(),
+        };
+        let (mut journal, steps) = Journal::open(&path, &begun).unwrap();
+        assert!(steps.is_empty());
+        (0..3).for_each(|i| journal.write(&step(i)).unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        let head = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+        for cut in head..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let lines = whole[head..cut].iter().filter(|b| **b == b'\n').count();
+            let (mut journal, steps) = Journal::open(&path, &begun).unwrap();
+            assert_eq!(steps, (0..lines as u32).map(step).collect::<Vec<_>>());
+            journal.write(&step(9)).unwrap();
+            assert_eq!(Journal::open(&path, &begun).unwrap().1.last(), Some(&step(9)));
+        }
+        let other = Begun { plan: "q".to_owned(), unix_ms: 1 };
+        assert!(Journal::open(&path, &other).unwrap().1.is_empty(), "another plan begins anew");
+        let later = Begun { plan: "q".to_owned(), unix_ms: 1 + AGE_MAX_MS };
+        assert!(Journal::open(&path, &later).unwrap().1.is_empty());
+    }
+}

@@ -1,0 +1,198 @@
+//! What a snapshot is made of, as it is written down: its pages, and what it left out.
+//!
+//! One line says what the rest is and what it adds up to, so that a file that was cut or changed is
+//! never taken for a snapshot.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::left_out::Why;
+
+/// What the first line begins with.
+const MAGIC: &str = "seawall-snapshot";
+/// The version of the form.
+const VERSION: u32 = 1;
+/// URLs that are named as left out; the rest are only counted.
+pub const LEFT_OUT_MAX: usize = 10_000;
+
+/// A snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Sorts by age.
+    pub id: String,
+    /// Milliseconds since 1970 UTC.
+    pub taken_unix_ms: u64,
+    pub pages: Vec<Page>,
+    /// At most [`LEFT_OUT_MAX`] of them.
+    pub left_out: Vec<LeftOut>,
+    pub left_out_counts: BTreeMap<Why, u64>,
+}
+
+/// One URL's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Lower case, without the scheme's own port; empty: whatever host is asked.
+    pub host: String,
+    /// Path and query, as they are sent.
+    pub target: String,
+    pub status: u16,
+    /// Without those of the connection, its length and its date.
+    pub fields: Vec<(String, String)>,
+    /// None: a redirect, which has no body.
+    pub object: Option<Object>,
+    /// When the origin made it, in milliseconds since 1970 UTC.
+    pub date_unix_ms: u64,
+    /// The same in other forms, each smaller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
+}
+
+/// A body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// BLAKE3, in hex: where it lies.
+    pub hash: String,
+    pub length: u64,
+}
+
+/// A page in another form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variant {
+    pub form: Form,
+    pub object: Object,
+}
+
+/// The forms besides the origin's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    Gzip,
+    Br,
+    Zstd,
+    Webp,
+}
+
+/// A URL that was met and is not in the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub url: String,
+    pub why: Why,
+}
+
+/// Why a file is no manifest.
+#[derive(Debug, Error)]
+pub enum BadManifest {
+    #[error("it is no snapshot of Seawall's")]
+    Foreign,
+    #[error("it is of version {0}, and this Seawall knows version {VERSION}: take a new snapshot")]
+    Version(u32),
+    #[error("it is damaged: its checksum is wrong; take a new snapshot, or `seawall snapshot rollback`")]
+    Damaged,
+    #[error("it can't be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl Manifest {
+    /// As it is written.
+    ///
+    /// # Errors
+    /// None in practice: these types have no value that JSON lacks.
+    pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        let body = serde_json::to_vec(self)?;
+        let mut out = format!("{MAGIC} {VERSION} {}\n", blake3::hash(&body).to_hex()).into_bytes();
+        out.extend_from_slice(&body);
+        Ok(out)
+    }
+
+    /// Reads what [`Manifest::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`BadManifest`]
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadManifest> {
+        let end = bytes.iter().take(256).position(|b| *b == b'\n').ok_or(BadManifest::Foreign)?;
+        let (head, body) = bytes.split_at_checked(end + 1).ok_or(BadManifest::Foreign)?;
+        let head = std::str::from_utf8(head).map_err(|_| BadManifest::Foreign)?;
+        let mut words = head.split_ascii_whitespace();
+        if words.next() != Some(MAGIC) {
+            return Err(BadManifest::Foreign);
+        }
+        let version = words.next().and_then(|v| v.parse().ok()).ok_or(BadManifest::Foreign)?;
+        if version != VERSION {
+            return Err(BadManifest::Version(version));
+        }
+        if words.next() != Some(blake3::hash(body).to_hex().as_str()) {
+            return Err(BadManifest::Damaged);
+        }
+        Ok(serde_json::from_slice(body)?)
+    }
+
+    /// Notes a URL that is not in it.
+    pub fn leave_out(&mut self, url: &str, why: Why) {
+        *self.left_out_counts.entry(why).or_default() += 1;
+        if self.left_out.len() < LEFT_OUT_MAX {
+            self.left_out.push(LeftOut { url: url.to_owned(), why });
+        }
+    }
+
+    /// The bodies it needs.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.pages.iter().flat_map(|page| page.object.iter().chain(page.variants.iter().map(|v| &v.object)))
+    }
+
+    /// Bytes of the pages as the origin sent them.
+    pub fn bytes(&self) -> u64 {
+        self.pages.iter().filter_map(|page| page.object.as_ref()).map(|object| object.length).sum()
+    }
+}
+
+impl Page {
+    /// The first value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let object = Object { hash: "ab".repeat(32), length: 5 };
+        let page = Page {
+            host: String::new(),
+            target: "/a?b=1".to_owned(),
+            status: 200,
+            fields: vec![("content-type".to_owned(), "text/html".to_owned())],
+            object: Some(object.clone()),
+            date_unix_ms: 1,
+            variants: vec![Variant { form: Form::Br, object }],
+        };
+        let mut manifest = Manifest { id: "1".to_owned(), taken_unix_ms: 1, pages: vec![page], ..Manifest::default() };
+        manifest.leave_out("/x", Why::NoStore);
+        manifest
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_was_changed_is_not() {
+        let bytes = manifest().encode().unwrap();
+        assert_eq!(Manifest::decode(&bytes).unwrap(), manifest());
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(Manifest::decode(&changed).is_err(), "byte {at}");
+            assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+        let other = b"seawall-snapshot 2 00\n{}";
+        assert!(matches!(Manifest::decode(other), Err(BadManifest::Version(2))));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_without_end_and_named_within_a_bound() {
+        let mut manifest = Manifest::default();
+        (0..LEFT_OUT_MAX + 5).for_each(|i| manifest.leave_out(&format!("/{i}"), Why::Robots));
+        assert_eq!(manifest.left_out.len(), LEFT_OUT_MAX);
+        assert_eq!(manifest.left_out_counts.get(&Why::Robots), Some(&(LEFT_OUT_MAX as u64 + 5)));
+    }
+}

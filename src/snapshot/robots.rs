@@ -1,0 +1,122 @@
+//! robots.txt (RFC 9309): what a site would rather not have taken.
+
+use std::time::Duration;
+
+/// Bytes of it that are read (RFC 9309 §2.5: at least 500 KiB).
+pub const LENGTH_MAX: usize = 512 << 10;
+/// What robots.txt may call us.
+const NAME: &str = "seawall";
+/// The longest Crawl-delay that is heeded.
+const DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// The rules for us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Robots {
+    /// Each with whether it allows.
+    rules: Vec<(String, bool)>,
+    /// Between two requests, at least.
+    pub delay: Option<Duration>,
+    pub sitemaps: Vec<String>,
+}
+
+impl Robots {
+    /// Reads it; lines that make no sense are skipped (RFC 9309 §2.2).
+    pub fn parse(text: &str) -> Self {
+        let (mut ours, mut all, mut sitemaps) = (None, Self::default(), Vec::new());
+        let (mut for_us, mut for_all, mut naming) = (false, false, false);
+        for line in text.lines() {
+            let line = line.split('#').next().unwrap_or_default();
+            let Some((key, value)) = line.split_once(':') else { continue };
+            let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
+            if key == "sitemap" {
+                sitemaps.push(value.to_owned());
+                continue;
+            }
+            if key == "user-agent" {
+                if !std::mem::replace(&mut naming, true) {
+                    (for_us, for_all) = (false, false);
+                }
+                for_us |= value.eq_ignore_ascii_case(NAME);
+                for_all |= value == "*";
+                if for_us {
+                    ours.get_or_insert_with(Self::default);
+                }
+                continue;
+            }
+            naming = false;
+            let groups = ours.as_mut().filter(|_| for_us).into_iter().chain(for_all.then_some(&mut all));
+            groups.for_each(|group| group.add(&key, value));
+        }
+        Self { sitemaps, ..ours.unwrap_or(all) }
+    }
+
+    fn add(&mut self, key: &str, value: &str) {
+        match key {
+            // An empty Disallow forbids nothing.
+            "allow" | "disallow" if !value.is_empty() => self.rules.push((value.to_owned(), key == "allow")),
+            "crawl-delay" => {
+                let seconds = value.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
+                self.delay = seconds.map(|s| Duration::from_secs_f64(s.min(DELAY_MAX.as_secs_f64())));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a path with its query may be taken: the longest rule that fits says, and of two alike the one
+    /// that allows (§2.2.2).
+    pub fn allow(&self, target: &str) -> bool {
+        let fitting = self.rules.iter().filter(|(pattern, _)| fits(pattern, target));
+        fitting.max_by_key(|(pattern, allows)| (pattern.len(), *allows)).is_none_or(|(_, allows)| *allows)
+    }
+}
+
+/// `*` stands for anything, `$` at the end for the end.
+fn fits(pattern: &str, target: &str) -> bool {
+    let (pattern, ends) = pattern.strip_suffix('$').map_or((pattern, false), |p| (p, true));
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = target.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<_> = parts.collect();
+    for (i, part) in parts.iter().enumerate() {
+        if ends && i + 1 == parts.len() {
+            return rest.ends_with(part);
+        }
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    !ends || rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_rule_of_our_group_decides_by_rfc_9309() {
+        let text = "User-agent: other\nDisallow: /\n\nUser-agent: *\nUser-agent: third\nDisallow: /cart\n\
+            Disallow: /*?sort=\nAllow: /cart/help # fine\nDisallow: /*.pdf$\nCrawl-delay: 2\n\
+            Sitemap: https://shop.example/s.xml\nDisallow:\n";
+        let robots = Robots::parse(text);
+        for (target, allowed) in [
+            ("/", true),
+            ("/cart", false),
+            ("/cart/1", false),
+            ("/cart/help/x", true),
+            ("/list?sort=a", false),
+            ("/a.pdf", false),
+            ("/a.pdf?x", true),
+        ] {
+            assert_eq!(robots.allow(target), allowed, "{target}");
+        }
+        assert_eq!(robots.delay, Some(Duration::from_secs(2)));
+        assert_eq!(robots.sitemaps, ["https://shop.example/s.xml"]);
+    }
+
+    #[test]
+    fn a_group_that_names_us_stands_for_all_others() {
+        let robots = Robots::parse("User-agent: *\nDisallow: /\nUser-agent: Seawall\nAllow: /\nDisallow: /x\n");
+        assert!(robots.allow("/") && !robots.allow("/x"));
+        assert!(Robots::parse("nonsense\n:::").allow("/"));
+    }
+}

@@ -1,0 +1,121 @@
+use super::manifest::{Object, Variant};
+use super::*;
+use crate::pipeline::view::{BodyKind, Field, Scheme, Version, View};
+
+pub(super) fn view<'a>(fields: &'a [Field<'a>]) -> View<'a> {
+    View {
+        method: "GET",
+        version: Version::Http11,
+        scheme: Scheme::Http,
+        host: "shop.example",
+        path: "/",
+        raw_path: "/",
+        query: None,
+        fields,
+        client: [127, 0, 0, 1].into(),
+        trusted: false,
+        body: BodyKind::None,
+    }
+}
+
+fn wanted<'a>(host: &'a str, path: &'a str, query: Option<&'a str>) -> Wanted<'a> {
+    Wanted { host, path, raw_path: path, query, accepts: Accepts::of(&view(&[])) }
+}
+
+#[test]
+fn a_path_finds_its_file_its_html_or_its_index_and_nothing_outside() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, name).unwrap();
+    };
+    for name in ["index.html", "about.html", "shop/index.html", "logo.svg", ".secret"] {
+        put(name);
+    }
+    std::os::unix::fs::symlink("/etc/hostname", dir.path().join("leak.txt")).unwrap();
+    let snapshot = Snapshot::load(dir.path()).unwrap();
+    let find = |path: &str| snapshot.find(&wanted("any.example", path, Some("a=b")));
+    let root = dir.path().canonicalize().unwrap();
+    let name = |path: &str| find(path).map(|f| f.path.as_ref().unwrap().strip_prefix(&root).unwrap().to_owned());
+    assert_eq!(name("/"), Some("index.html".into()));
+    assert_eq!(name("/about"), Some("about.html".into()));
+    assert_eq!(name("/shop"), Some("shop/index.html".into()));
+    assert_eq!(name("/shop/"), Some("shop/index.html".into()));
+    assert_eq!(name("/logo.svg"), Some("logo.svg".into()));
+    for missing in ["/.secret", "/leak.txt", "/../etc/passwd", "/nothing", ""] {
+        assert_eq!(name(missing), None, "{missing}");
+    }
+    let kind = |path: &str| find(path).unwrap().field(&CONTENT_TYPE).unwrap().to_str().unwrap().to_owned();
+    assert_eq!(kind("/"), "text/html; charset=utf-8");
+    assert_eq!(kind("/logo.svg"), "image/svg+xml");
+}
+
+fn page(host: &str, target: &str, variants: &[(Form, u64)]) -> Page {
+    let object = |hash: &str, length| Object { hash: hash.repeat(64), length };
+    let variant = |(form, length): &(Form, u64)| Variant { form: *form, object: object("b", *length) };
+    Page {
+        host: host.to_owned(),
+        target: target.to_owned(),
+        status: 200,
+        fields: vec![("etag".to_owned(), "\"own\"".to_owned()), ("content-type".to_owned(), "image/png".to_owned())],
+        object: Some(object("a", 100)),
+        date_unix_ms: 1_767_175_200_000,
+        variants: variants.iter().map(variant).collect(),
+    }
+}
+
+fn snapshot(pages: Vec<Page>) -> Snapshot {
+    Snapshot::of(&Disk::new(Path::new("/s")), &Manifest { pages, ..Manifest::default() })
+}
+
+#[test]
+fn a_taken_snapshot_answers_by_host_path_and_query_and_by_nothing_less() {
+    let snapshot = snapshot(vec![page("a.example", "/x?p=1", &[]), page("", "/y", &[])]);
+    let found = |host, path, query| snapshot.find(&wanted(host, path, query)).is_some();
+    assert!(found("a.example", "/x", Some("p=1")));
+    for (host, path, query) in [
+        ("a.example", "/x", None),
+        ("a.example", "/x", Some("p=2")),
+        ("b.example", "/x", Some("p=1")),
+        ("a.example", "/x/", Some("p=1")),
+        ("b.example", "/y", Some("")),
+    ] {
+        assert!(!found(host, path, query), "{host}{path}?{query:?}");
+    }
+    assert!(found("b.example", "/y", None), "one without a host is for every host");
+}
+
+#[test]
+fn the_smallest_form_that_is_accepted_answers_with_a_tag_of_its_own() {
+    let snapshot = snapshot(vec![page("", "/", &[(Form::Gzip, 50), (Form::Br, 40), (Form::Webp, 30)])]);
+    let chosen = |fields: &[Field<'_>]| {
+        let accepts = Accepts::of(&view(fields));
+        snapshot.find(&Wanted { accepts, ..wanted("h", "/", None) }).unwrap()
+    };
+    let field = |name, value: &'static str| Field { name, value: value.as_bytes() };
+    let text = |file: &File, name| file.field(&name).map(|v| v.to_str().unwrap().to_owned());
+    let own = chosen(&[]);
+    assert_eq!((text(&own, CONTENT_ENCODING), text(&own, ETAG)), (None, Some("\"own\"".to_owned())));
+    let br = chosen(&[field("Accept-Encoding", "gzip, br")]);
+    assert_eq!(text(&br, CONTENT_ENCODING).as_deref(), Some("br"));
+    assert_ne!(text(&br, ETAG), text(&own, ETAG));
+    let gzip = chosen(&[field("Accept-Encoding", "gzip, br;q=0"), field("Accept", "image/webp;q=0, */*")]);
+    assert_eq!(text(&gzip, CONTENT_ENCODING).as_deref(), Some("gzip"));
+    let webp = chosen(&[field("Accept", "image/webp,*/*")]);
+    assert_eq!(text(&webp, CONTENT_TYPE).as_deref(), Some("image/webp"));
+    for file in [own, br, gzip, webp] {
+        let vary: Vec<_> = file.fields.iter().filter(|(name, _)| *name == VARY).map(|(_, v)| v.clone()).collect();
+        assert_eq!(vary, ["Accept", "Accept-Encoding"]);
+    }
+}
+
+#[test]
+fn who_has_it_already_is_told_so() {
+    let file = snapshot(vec![page("", "/", &[])]).find(&wanted("h", "/", None)).unwrap();
+    let known = |name, value: &'static str| file.is_known_to(&view(&[Field { name, value: value.as_bytes() }]));
+    assert!(known("If-None-Match", "W/\"own\""));
+    assert!(!known("If-None-Match", "\"other\""));
+    assert!(known("If-Modified-Since", "Wed, 31 Dec 2025 10:00:00 GMT"));
+    assert_eq!(file.age_seconds(1_767_175_260_999), Some(60));
+}
