@@ -384,3 +384,33 @@ fn an_origin_that_is_busy_is_asked_again_and_one_that_is_gone_changes_nothing() 
     assert!(String::from_utf8_lossy(&output.stderr).contains("gives no answers"), "{output:?}");
     assert_eq!(report(dir.path())["urls"], 1, "the one before stays");
 }
+
+#[test]
+fn the_newest_of_copy_and_snapshot_is_shown() {
+    let version = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+    let now = version.clone();
+    let place = Origin::start(move |request, to| match request.target.as_str() {
+        "/" => page(to, &format!("version {}", now.load(Ordering::SeqCst))),
+        _ => status(to, "404 Not Found", ""),
+    });
+    let cached = "seeds = [\"/\"]\n[cache.page]\nttl = \"1s\"\n[[route]]\nname = \"all\"\ncache = \"page\"\n";
+    let edge = Edge::start_in(site(place.address, cached), &rules(place.address, cached));
+    let shown = |path: &str| {
+        let answers = [edge.get(path, ""), H2::connect(edge.tls).get(path, &[])];
+        answers.map(|answer| (answer.text().replace("<!doctype html><title>t</title>", ""), is_snapshot(&answer)))
+    };
+    let all = |text: &str, of_snapshot: bool| [(text.to_owned(), of_snapshot), (text.to_owned(), of_snapshot)];
+    assert_eq!(shown("/"), all("version 1", false));
+    std::thread::sleep(Duration::from_millis(2100));
+    version.store(2, Ordering::SeqCst);
+    take(edge.dir(), &["--regardless"]);
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    eventually("the newer snapshot outdoes the copy", || shown("/") == all("version 2", true));
+    version.store(3, Ordering::SeqCst);
+    assert!(edge.cli(&["level", "release"]).status.success());
+    std::thread::sleep(Duration::from_millis(1100));
+    eventually("a newer copy is held", || shown("/") == all("version 3", false));
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(shown("/"), all("version 3", false), "the copy is the newer one");
+}

@@ -236,7 +236,9 @@ impl Passage {
     /// The answer where the origin failed or can't be asked: the newest copy held, or an honest
     /// refusal. A write is never answered from a copy.
     pub fn fall_back(&mut self, reason: Reason, retry_after: Duration, now: Now) -> Answer {
-        let held = self.copy.fallback.take().filter(|entry| self.is_good_on_error(entry, now));
+        let is_outdone =
+            |entry: &Entry| self.copy.file.as_ref().is_some_and(|file| file.is_newer_than(entry, now.mono));
+        let held = self.copy.fallback.take().filter(|entry| self.is_good_on_error(entry, now) && !is_outdone(entry));
         if let Some(entry) = held {
             let note = CacheStatus::StaleIfError { status: self.copy.failed };
             let age = entry.age_seconds(now.mono);

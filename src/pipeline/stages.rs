@@ -7,7 +7,7 @@ use std::time::Duration;
 use compact_str::ToCompactString;
 
 use super::Flow;
-use super::answer::{Answer, Format};
+use super::answer::{Answer, Content, Format};
 use super::origin::Admitted;
 use super::own;
 use super::passage::{CopyUse, Passage};
@@ -182,12 +182,21 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     passage.counts_for = counts_for(passage, view);
-    if let Some(flow) = copies::find(passage, view, now) {
-        return flow;
+    let of_copy = copies::find(passage, view, now);
+    let is_outdone = |passage: &mut Passage| match &of_copy {
+        Some(Flow::Respond(Answer { content: Content::Copy(entry) | Content::NotModified(entry), .. })) => {
+            stand_in(passage, view);
+            passage.copy.file.as_ref().is_some_and(|file| file.is_newer_than(entry, now.mono))
+        }
+        _ => false,
+    };
+    let mode = passage.mode;
+    let prefers_newest = matches!(mode, Mode::Snapshot | Mode::Newest);
+    if of_copy.is_some() && !(prefers_newest && is_outdone(passage)) {
+        return of_copy.unwrap_or(Flow::Continue);
     }
     stand_in(passage, view);
-    let mode = passage.mode;
-    if matches!(mode, Mode::Snapshot | Mode::Newest) {
+    if prefers_newest {
         if let Some(file) = passage.copy.file.take() {
             return Flow::Respond(Answer::of_file(file, passage.copy.has_file, "snapshot", now.unix_ms));
         }
