@@ -161,6 +161,8 @@ fn what_may_be_somebodys_is_left_out_and_the_report_says_why() {
         assert_eq!(edge.get(uncovered, "").status, 503, "{uncovered}");
     }
     let whole = edge.get("/", "");
+    assert!(edge.cli(&["purge", "--url", "http://localhost/list?page=2"]).status.success());
+    assert_eq!(edge.get("/list?page=2", "").status, 503, "what was purged is gone here too");
     let known = format!("If-None-Match: {}\r\n", whole.field("etag").unwrap());
     assert_eq!(edge.get("/", &known).status, 304);
     let mut h2 = H2::connect(edge.tls);
@@ -302,6 +304,17 @@ fn a_running_edge_takes_one_by_itself_and_shows_each_new_one_without_a_signal() 
     assert!(edge.cli(&["level", "pin", "static"]).status.success());
     let first = edge.get("/", "");
     assert!(is_snapshot(&first) && first.text().contains("visit"));
+
+    // What nobody links to is found by how often it is asked for.
+    assert!(edge.cli(&["level", "release"]).status.success());
+    (0..200).for_each(|_| drop(edge.get("/unlinked", "")));
+    let ask = "POST /api/v1/snapshot HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        Content-Length: 2\r\n\r\n{}";
+    assert_eq!(support::Client::connect(edge.admin).send(ask).answer().status, 200);
+    eventually("one more was taken", || edge.status()["snapshot"]["urls"] == 2);
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    assert!(edge.get("/unlinked", "").text().contains("nobody links here"));
+    let first = edge.get("/", "");
 
     // Another process waits while the level is above normal.
     let asked = place.count();
