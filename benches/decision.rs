@@ -172,6 +172,7 @@ fn decisions(c: &mut Criterion) {
             let (mut passage, outcome) = asker.decide(black_box(&view));
             let refused = match outcome {
                 Outcome::Answer(answer) => Flow::Respond(answer),
+                Outcome::File(_) => Flow::Continue,
                 Outcome::Origin => passage.turn(asker.now()),
             };
             assert!(matches!(refused, Flow::Respond(_)));

@@ -36,7 +36,7 @@ fn entry(store: &Store, n: u32) -> Arc<Entry> {
 fn full() -> Store {
     let store = Store::new(4 << 30);
     for n in 0..ENTRIES {
-        store.insert(n.to_be_bytes().into(), entry(&store, n));
+        store.insert(n.to_be_bytes().into(), entry(&store, n), &[], Mono::ZERO);
     }
     store
 }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 pub mod hand_over;
 mod keepers;
 pub mod overrides;
-mod purges;
+pub mod purges;
 mod reload;
 mod snapshots;
 mod vitals;
@@ -177,8 +177,7 @@ impl Edge {
         for keeper in keepers.values_mut() {
             keeper.begin(clock.now())?;
         }
-        let purges = purges::Written::default();
-        purges::restore(&site, &purges, clock.now());
+        let purges = purges::restore(&site, clock.now());
         *site.popular.lock() = popular::recall(&site.policy.state_dir);
         keepers::warn_of_what_is_over(&site.policy, clock.now());
         let ((retire, retiring), (stop, shutdown)) = (watch::channel(false), watch::channel(false));

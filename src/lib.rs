@@ -16,7 +16,7 @@
 //! # Laws
 //!
 //! 1. **The core decides; the shell does.** Decisions take the request's view and `now` and return a
-//!    value; only a drop that gives something back reads the clock it was given. Only the shell ([`front`], [`proxy`], [`admin`], [`edge`], [`store`], [`snapshot`],
+//!    value; only a drop that gives something back reads the clock it was given. Only the shell ([`front`], [`proxy`], [`admin`], [`edge`], [`store`], [`files`], [`snapshot`],
 //!    [`telemetry`], [`cli`]) does I/O, awaits or reads clocks, and only [`front`] and [`proxy`]
 //!    name pingora.
 //! 2. **Everything has a bound**, from the policy or a named constant, and a defined answer when it
@@ -41,6 +41,7 @@ pub mod clients;
 pub mod clock;
 pub mod concurrency;
 pub mod edge;
+pub mod files;
 pub mod front;
 pub mod keys;
 pub mod level;

@@ -32,6 +32,7 @@ use site::Site;
 use view::View;
 
 use crate::clock::Now;
+use crate::files::Asked;
 use crate::policy::Level;
 
 /// What a stage says.
@@ -64,11 +65,12 @@ pub struct Stage {
 }
 
 /// The way of a request, from the front door to the origin.
-pub const STAGES: [Stage; 6] = [
+pub const STAGES: [Stage; 7] = [
     Stage { name: "route", run: Run::OnHead(stages::route), explain: stages::explain_route },
     Stage { name: "level", run: Run::OnHead(stages::level), explain: stages::explain_level },
     Stage { name: "rate limit", run: Run::OnHead(stages::rate_limit), explain: stages::explain_rate_limit },
     Stage { name: "waiting room", run: Run::OnHead(stages::waiting_room), explain: stages::explain_waiting_room },
+    Stage { name: "files", run: Run::OnHead(stages::files), explain: stages::explain_files },
     Stage { name: "cache", run: Run::OnHead(stages::cache), explain: stages::explain_cache },
     Stage { name: "admission", run: Run::OnTurn(stages::admission), explain: stages::explain_admission },
 ];
@@ -78,6 +80,8 @@ pub const STAGES: [Stage; 6] = [
 #[expect(clippy::large_enum_variant, reason = "made once a request, on the stack")]
 pub enum Outcome {
     Answer(Answer),
+    /// A file, which the shell opens.
+    File(Box<Asked>),
     /// On to the origin: coalesce, bring the body, then ask [`Passage::turn`].
     Origin,
 }
@@ -93,6 +97,9 @@ pub fn decide(site: &Arc<Site>, view: &View<'_>, id: RequestId, now: Now) -> (Pa
         if let Flow::Respond(answer) = run(&mut passage, view, now) {
             return (passage, Outcome::Answer(answer));
         }
+    }
+    if let Some(asked) = passage.file.take() {
+        return (passage, Outcome::File(asked));
     }
     if let Some(answer) = stages::in_vain(&mut passage, view, now) {
         return (passage, Outcome::Answer(answer));

@@ -11,6 +11,7 @@ mod clients;
 mod concurrency;
 pub mod diagnose;
 pub mod file;
+mod files;
 mod level;
 mod priority;
 mod rate_limit;
@@ -28,6 +29,7 @@ use ipnet::IpNet;
 pub use admin::{Admin, Right, Rights, Token};
 pub use clients::Clients;
 pub use concurrency::{Concurrency, Limit, Patience, Queue};
+pub use files::{Coding, Files};
 pub use level::{Level, LevelPolicy, Step, Threshold, Window};
 pub use priority::Priority;
 pub use rate_limit::{Plan, Plans, RateKey, RateLimit, client_net};
@@ -52,6 +54,9 @@ pub struct WaitingRoomId(pub usize);
 /// Index into [`Policy::caches`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheId(pub usize);
+/// Index into [`Policy::files`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilesId(pub usize);
 /// Index into [`Policy::routes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteId(pub usize);
@@ -73,13 +78,14 @@ pub struct Policy {
     pub rate_limits: Vec<RateLimit>,
     pub waiting_rooms: Vec<WaitingRoom>,
     pub caches: Vec<Cache>,
+    pub files: Vec<Files>,
     /// `cache_store.memory`, bytes, over all caches.
     pub cache_memory: u64,
     /// What is served where a level says `snapshot`.
     pub snapshot: Option<Snapshot>,
     pub level: LevelPolicy,
     /// In the file's order: the first that matches wins. The last one made by the loader matches
-    /// everything if the file gave no such route.
+    /// everything if the file gave no such route and there is an origin.
     pub routes: Vec<Route>,
     pub log: Log,
 }
@@ -214,6 +220,8 @@ pub struct Cache {
     pub strip_set_cookie: bool,
     /// Patterns of query parameters left out of the key.
     pub ignore_query: Vec<String>,
+    /// `compress`: text is given in the codings that clients take.
+    pub compress: bool,
     /// How long a failure of the origin's is remembered; zero: not at all.
     pub negative_ttl: Duration,
     /// Bytes.
@@ -271,6 +279,7 @@ pub enum Mode {
 pub struct Route {
     pub name: String,
     pub matcher: Matcher,
+    /// Of a route with files only where [`Route::has_level`].
     pub origin: OriginId,
     pub rate_limits: Vec<RateLimitId>,
     /// Tokens that a request takes from each of them; at most the least burst.
@@ -279,6 +288,8 @@ pub struct Route {
     /// An answer of this route ends its visitor's session after so long.
     pub ends_session: Option<Duration>,
     pub cache: Option<CacheId>,
+    /// Its answers are these files.
+    pub files: Option<FilesId>,
     /// By [`Level`] (`mode[level as usize]`), inheritance already worked out.
     pub mode: [Mode; 4],
     pub response_timeout: Option<Duration>,
@@ -290,6 +301,14 @@ pub struct Route {
     pub priority: Class,
     /// Percent of the origin's limit that its requests may have in flight.
     pub max_in_flight: u8,
+}
+
+impl Route {
+    /// Whether it does at some level of its origin what it does not at others, or goes there at all. Of files
+    /// that are served at every level no origin need be known.
+    pub fn has_level(&self) -> bool {
+        self.files.is_none() || self.mode != [Mode::Pass; 4]
+    }
 }
 
 /// Which requests a route takes: all that is set must hold; of a list, one.

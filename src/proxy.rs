@@ -13,15 +13,19 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use tokio::sync::Semaphore;
 
 mod attempts;
 mod carried;
+mod encoding;
 mod failure;
 pub mod fetch;
 pub mod fill;
@@ -34,10 +38,12 @@ mod reply;
 pub mod resolve;
 mod second_door;
 mod sink;
+mod static_file;
 mod watched;
 mod written;
 
 pub use carried::{Answered, Carried, Role};
+pub use encoding::encode;
 pub use filling::{
     Miss, begin, cache_status, not_modified, parts, read_on, read_whole, refresh, request_head, suits, take_turn,
 };
@@ -90,6 +96,8 @@ pub struct Door {
     /// Where the origins' servers are.
     pub addresses: Addresses,
     pub ends: Ends,
+    /// Turns to encode a body.
+    encoding: Arc<Semaphore>,
     proxy: std::sync::OnceLock<Arc<Proxy>>,
     next_id: AtomicU64,
 }
@@ -114,6 +122,7 @@ impl Door {
             fills: fill::Fills::default(),
             addresses,
             ends,
+            encoding: Arc::new(Semaphore::new(encoding::at_once(threads))),
             proxy: std::sync::OnceLock::new(),
             next_id: AtomicU64::new(seed),
         });
@@ -225,6 +234,12 @@ impl ProxyHttp for Hooks {
         let timeout = door.site.load().policy.edge.body_timeout;
         session.set_write_timeout(Some(timeout));
         session.set_read_timeout(Some(timeout));
+        // RFC 9110 §15.2: HTTP/1.0 knows no answer before the answer.
+        if session.req_header().version == Version::HTTP_10
+            && let ServerSession::H1(h1) = session.as_downstream_mut()
+        {
+            h1.set_ignore_info_resp(true);
+        }
         if ctx.carried.is_some() {
             return Ok(false);
         }
@@ -287,6 +302,12 @@ impl ProxyHttp for Hooks {
 
     async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
         if response.status.is_informational() && response.status.as_u16() != 101 {
+            // Who asks alone gets it from pingora itself; over HTTP/2 pingora has no way to send it.
+            if let Some(Role::Fill(writer)) = ctx.carried.as_ref().map(|c| &c.role)
+                && response.status == StatusCode::EARLY_HINTS
+            {
+                writer.hint(response);
+            }
             return Ok(());
         }
         let door = self.door()?;

@@ -6,7 +6,7 @@ use crate::pipeline::view::View;
 use crate::policy::{ClientsId, Matcher, PathPattern, Policy, Route, RouteId};
 
 /// The first route that takes this request; `is_member` says whether it comes from one of a group
-/// of clients. The loader ends every policy with a route that takes everything, so there is one.
+/// of clients. The loader ends every policy that has an origin with a route that takes everything.
 pub fn find<'p>(
     policy: &'p Policy,
     view: &View<'_>,

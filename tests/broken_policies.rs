@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
 
+#[path = "broken_policies/files.rs"]
+mod files;
 #[path = "broken_policies/rooms.rs"]
 mod rooms;
 
@@ -301,6 +303,19 @@ fn a_cache_that_overrides_with_nothing() {
         "[cache.a]\noverride = true\n[[route]]\ncache = \"a\"\n",
         (2, 12, "`cache.a.override`", "add: ttl = \"1s\""),
     );
+}
+
+#[test]
+fn a_cache_whose_variants_or_wishes_make_no_sense() {
+    let cache = |line: &str| format!("[cache.a]\n{line}\n[[route]]\ncache = \"a\"\n");
+    broken(&cache("ttl = \"heuristics\""), (2, 7, "`cache.a.ttl`", "\"heuristic\""));
+    broken(&cache("ttl = \"heuristic\"\noverride = true"), (3, 12, "`cache.a.override`", "add: ttl = \"1s\""));
+    broken(&cache("vary_cookies = [\"lang*\"]"), (2, 17, "`cache.a.vary_cookies`", "a cookie's whole name"));
+    broken(
+        &cache("vary_cookies = [\"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\", \"9\"]"),
+        (2, 16, "`cache.a.vary_cookies`", "at most 8"),
+    );
+    broken(&cache("request_directives = \"on\""), (2, 22, "`cache.a.request_directives`", "\"normal\", \"always\""));
 }
 
 #[test]

@@ -325,6 +325,56 @@ fn a_renewal_in_the_background_goes_after_all_who_wait() {
     assert_eq!(*order.lock().unwrap(), ["/", "/slow", "/miss", "/"]);
 }
 
+#[test]
+fn early_hints_reach_who_asks_alone_or_leads_and_nobody_by_http_1_0() {
+    let place = Origin::start(|request, to| {
+        let _ =
+            to.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x\r\nX: 1\r\n\r\n");
+        let own =
+            if request.target == "/alone" { "Cache-Control: no-store\r\n" } else { "Cache-Control: max-age=600\r\n" };
+        ok(to, own, "page")
+    });
+    let edge = edge(place.address, 20, "");
+    for (path, fields) in [("/led", ""), ("/alone", "Authorization: Basic x\r\n")] {
+        let mut client = edge.connect();
+        let hint = client.send(get(path, fields)).head();
+        assert_eq!((hint.status, hint.field("link")), (103, Some("</a.css>; rel=preload")), "{path}");
+        assert_eq!((client.answer().text().as_str(), hint.field("transfer-encoding")), ("page", None));
+        client.assert_kept();
+    }
+    let hit = edge.get("/led", "");
+    assert_eq!((hit.status, hit.field("link")), (200, None));
+    for path in ["/old", "/alone"] {
+        let mut old = TcpStream::connect(edge.address).unwrap();
+        write!(old, "GET {path} HTTP/1.0\r\nHost: edge.test\r\nAuthorization: Basic x\r\n\r\n").unwrap();
+        let mut read = String::new();
+        old.read_to_string(&mut read).unwrap();
+        assert!(read.starts_with("HTTP/1.1 200") && !read.contains("103"), "{read}");
+        let mut old = TcpStream::connect(edge.address).unwrap();
+        write!(old, "GET {path}/led HTTP/1.0\r\nHost: edge.test\r\n\r\n").unwrap();
+        let mut read = String::new();
+        old.read_to_string(&mut read).unwrap();
+        assert!(read.starts_with("HTTP/1.1 200"), "{read}");
+    }
+    assert_eq!(H2::connect(edge.tls).get("/led", &[]).text(), "page");
+}
+
+#[test]
+fn a_level_that_leaves_the_origin_alone_renews_nothing() {
+    let place = Origin::start(|_, to| ok(to, "Cache-Control: max-age=0, stale-while-revalidate=600\r\n", "page"));
+    let edge = edge(place.address, 20, "");
+    assert_eq!(edge.get("/", "").text(), "page");
+    assert!(edge.cli(&["level", "pin", "static", "--for", "1h", "--why", "test"]).status.success());
+    eventually("the level is static", || edge.level() == "static");
+    for _ in 0..10 {
+        let stale = edge.get("/", "");
+        assert_eq!((stale.status, stale.text().as_str()), (200, "page"));
+    }
+    assert_eq!(place.count(), 1);
+    assert!(edge.cli(&["level", "release"]).status.success());
+    eventually("it is renewed again", || edge.get("/", "").status == 200 && place.count() > 1);
+}
+
 /// Half a body, by whatever framing, and then nothing until the origin dies.
 fn half(request: &support::Request, to: &mut TcpStream, die: &Gate) -> bool {
     let head = match request.target.as_str() {

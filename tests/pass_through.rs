@@ -13,7 +13,7 @@ use support::nginx::files_below;
 use support::origin::{Gate, ok};
 use support::{Answer, Client, Edge, H2, Nginx, Origin, eventually, origin};
 
-const ROUTES: &str = "[cache.page]\nttl = \"1h\"\nmax_object = \"64MiB\"\n\
+const ROUTES: &str = "[cache.page]\nttl = \"1h\"\nmax_object = \"64MiB\"\ncompress = false\n\
     [[route]]\nname = \"kept\"\npath = \"/kept/**\"\ncache = \"page\"\nmax_body_size = \"64MiB\"\n\
     [[route]]\nname = \"rest\"\nmax_body_size = \"64MiB\"\ncache = false\n";
 
@@ -107,7 +107,8 @@ fn ranges_conditions_and_head_are_answered_as_the_origin_does() {
                 assert_eq!(answer.status, status, "{path} {name}: {value} by {}", answer.version);
                 assert!(status == 416 || answer.body == direct.body, "{path} {name}: {value}");
                 assert_eq!(answer.field("content-range"), direct.field("content-range"));
-                assert_eq!(answer.field("etag"), direct.field("etag"), "{path} {name}: {value}");
+                // A 416 from a copy says which whole it is about.
+                assert!(status == 416 || answer.field("etag") == direct.field("etag"), "{path} {name}: {value}");
             }
         }
         let head = first.send(get(path, "").replacen("GET", "HEAD", 1)).answer_to_head();

@@ -143,6 +143,30 @@ fn what_is_purged_softly_answers_until_there_is_a_new_one_and_for_an_origin_that
 }
 
 #[test]
+fn a_failure_that_is_remembered_is_forgotten_with_what_was_purged_and_for_who_has_written() {
+    let count = AtomicUsize::new(0);
+    let place = Origin::start(move |request: &Request, to| match request.method.as_str() {
+        "GET" => {
+            let answer =
+                format!("HTTP/1.1 503 Busy\r\nContent-Length: 1\r\n\r\n{}", count.fetch_add(1, Ordering::SeqCst));
+            std::io::Write::write_all(to, answer.as_bytes()).is_ok()
+        }
+        _ => ok(to, "", ""),
+    });
+    let rules = WRITES.replace("[[route]]", "negative_ttl = \"1h\"\n[[route]]");
+    let edge = Edge::start("", &(origin(place.address, 50) + &rules));
+    let get = |fields: &str| edge.get("/", fields).text();
+    assert_eq!([get(""), get(""), get("")], ["0", "0", "0"]);
+    purge(&edge, &json!({ "url": "localhost/other", "tag": "t" }));
+    assert_eq!(get(""), "0");
+    purge(&edge, &json!({ "url": "localhost/" }));
+    assert_eq!([get(""), get("")], ["1", "1"]);
+    let wrote = edge.connect().send(post("/write", "", "x")).answer();
+    let bearing = format!("Seawall-Version: {}\r\n", wrote.field("seawall-version").unwrap());
+    assert_eq!([get(""), get(&bearing), get(&bearing), get("")], ["1", "2", "2", "2"]);
+}
+
+#[test]
 fn tags_for_caches_are_shown_to_no_client_but_groups_are() {
     let place = Origin::start(|_, to| ok(to, "Surrogate-Key: a\r\nCache-Tag: b\r\nCache-Groups: \"c\"\r\n", "page"));
     let edge = edge(&place);
@@ -239,6 +263,26 @@ fn what_is_purged_is_hidden_in_the_snapshot_and_stays_so_after_a_restart() {
     std::fs::write(edge.dir().join("snapshot/shown/index.html"), "shown, anew").unwrap();
     edge.signal(libc::SIGHUP);
     eventually("the new file is shown", || edge.get("/shown/", "").text() == "shown, anew");
+}
+
+#[test]
+fn what_is_purged_stays_so_when_another_process_takes_over() {
+    let place = counting();
+    let mut edge = with_snapshot(&place);
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    assert_eq!(edge.get("/shown/", "").text(), "shown, once");
+    let mut kept = Client::connect(edge.admin);
+    let purge_on = |connection: &mut Client, url: &str| {
+        let what = json!({ "url": url, "who": "test" }).to_string();
+        connection.send(post("/api/v1/purge", JSON, &what)).looks_whole().map(|(answer, _)| answer.status)
+    };
+    assert_eq!(purge_on(&mut kept, "localhost/shown/"), Some(200));
+    edge.hand_over();
+    assert_eq!(edge.get("/shown/", "").reason(), "level_refused");
+    assert_ne!(purge_on(&mut kept, "localhost/other/"), Some(200), "nobody would hear of it");
+    assert_eq!(edge.get("/other/", "").text(), "other, once");
+    purge(&edge, &json!({ "url": "localhost/other/" }));
+    assert_eq!(edge.get("/other/", "").reason(), "level_refused");
 }
 
 #[test]

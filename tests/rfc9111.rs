@@ -253,9 +253,8 @@ fn a_coding_is_given_to_those_who_accept_it_even_where_vary_is_forgotten() {
 
 #[test]
 fn cookies_that_choose_a_variant_are_sent_alone_and_keep_answers_apart() {
-    let place = Origin::start(|request, to| {
-        ok(to, "Cache-Control: max-age=60\r\n", request.field("cookie").unwrap_or("none").to_owned())
-    });
+    let place =
+        Origin::start(|request, to| ok(to, "Cache-Control: max-age=60\r\n", request.field("cookie").unwrap_or("none")));
     let edge = edge(&place);
     for mut door in doors(&edge) {
         for _ in 0..2 {
@@ -413,6 +412,8 @@ fn above_level_normal_a_wish_for_more_is_no_way_round_the_cache() {
         assert_eq!(door.get("/unheld", &[("cache-control", "only-if-cached")]).status, 504);
     }
     assert_eq!(place.count(), 2);
+    let told = edge.cli_offline(&["explain", "/", "-H", "Cache-Control: no-cache"]);
+    assert!(told.contains("its Cache-Control is heard") && told.contains("its Cache-Control is not heard"), "{told}");
 }
 
 #[test]
@@ -512,7 +513,7 @@ fn credentials_share_only_what_the_origin_lets_them() {
             "/shared" => "s-maxage=60",
             _ => "max-age=60",
         };
-        ok(to, &format!("Cache-Control: {control}\r\n"), request.field("authorization").unwrap_or("nobody").to_owned())
+        ok(to, &format!("Cache-Control: {control}\r\n"), request.field("authorization").unwrap_or("nobody"))
     });
     let edge = edge(&place);
     for mut door in doors(&edge) {
@@ -586,4 +587,34 @@ fn many_who_ask_about_a_public_page_at_once_ask_once() {
     gate.open();
     readers.into_iter().for_each(|reader| reader.join().unwrap());
     assert!(place.count() <= 4, "{}", place.count());
+}
+
+#[test]
+fn every_test_that_the_table_names_is_there() {
+    fn sources(dir: &std::path::Path, into: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    ["src", "tests"].iter().for_each(|dir| sources(&root.join(dir), &mut code));
+    let table = std::fs::read_to_string(root.join("docs/rfc9111.md")).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 3);
+    let tests = rows.skip(1).map(|row| (row, row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2)));
+    let mut named = 0;
+    for (row, tests) in tests {
+        let before = named;
+        for test in tests {
+            assert!(code.contains(&format!("fn {test}(")), "no test is called {test}");
+            named += 1;
+        }
+        assert!(named > before || row.starts_with("| | "), "no test shows: {row}");
+    }
+    assert!(named > 100, "{named}");
 }

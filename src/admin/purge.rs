@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -13,7 +14,8 @@ use super::access::Caller;
 use super::rooms::Problem;
 use crate::cache::purge::{BadTarget, Target};
 use crate::edge::Edge;
-use crate::pipeline::room::operator::WHY_MAX;
+use crate::edge::purges::Leaving;
+use crate::pipeline::room::operator::{WHO_MAX, WHY_MAX};
 
 /// Targets of one request.
 const TARGETS_MAX: usize = 1000;
@@ -95,17 +97,21 @@ async fn purge(
 ) -> Result<Json<Value>, Problem> {
     let Json(asked) = asked?;
     let who = caller.who(&asked.who)?;
-    if asked.why.chars().count() > WHY_MAX {
-        return Err(Problem::bad(format!("`why` is longer than {WHY_MAX} characters")));
+    for (name, text, max) in [("who", &who, WHO_MAX), ("why", &asked.why, WHY_MAX)] {
+        if text.chars().count() > max {
+            return Err(Problem::bad(format!("`{name}` is longer than {max} characters")));
+        }
     }
     let targets = asked.targets().map_err(Problem::bad)?;
     let shown: Vec<_> = targets.iter().map(|t| json!({ "kind": t.kind(), "target": t.to_string() })).collect();
     if asked.dry_run {
         return Ok(Json(json!({ "dry_run": true, "soft": asked.soft, "purged": shown })));
     }
-    let (purged, kept) = edge.purge(&targets, asked.soft).await;
+    let count = targets.len();
     let named: Vec<_> = targets.iter().take(LOGGED).map(|t| format!("{} {t}", t.kind())).collect();
-    let (soft, why, more) = (asked.soft, &asked.why, targets.len().saturating_sub(LOGGED));
+    let (soft, why, more) = (asked.soft, &asked.why, count.saturating_sub(LOGGED));
+    let leaving = |error: Leaving| Problem::of(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+    let (purged, kept) = edge.purge(targets, soft).await.map_err(leaving)?;
     tracing::info!(who, why, soft, targets = named.join(", "), more, "purged");
     if purged.widened {
         tracing::warn!(

@@ -14,14 +14,17 @@ use super::precondition::{self, Precondition, Validators, unix_seconds};
 use super::purge::Mark;
 use super::request::Lookup;
 use super::vary::Selecting;
+use super::weight;
 
+mod coded;
 mod head;
 
+use coded::Coded;
 use head::Head;
 
 /// What an entry costs beside its bytes: allocations, the cache's own bookkeeping. Measured
 /// generously: memory is a promise.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 960;
 
 /// How long an answer is kept beyond any other use, where the origin can be asked whether it is still
 /// right.
@@ -41,6 +44,8 @@ pub struct Entry {
     selecting: Selecting,
     etag: Option<HeaderValue>,
     last_modified: Option<HeaderValue>,
+    /// Text that is given in codings too.
+    coded: Option<Box<Coded>>,
     last_modified_unix: Option<u64>,
     date_unix: Option<u64>,
     /// The moment, in nanoseconds, from which on it is stale whatever its terms say.
@@ -78,6 +83,7 @@ impl Entry {
             last_modified_unix: unix(&last_modified),
             date_unix: unix(&date),
             last_modified,
+            coded: None,
             head: full,
             head_not_modified: not_modified,
             fields,
@@ -263,12 +269,14 @@ impl Entry {
         now.since(self.stored) < self.useful_for()
     }
 
-    /// Bytes it takes, without its key.
+    /// Bytes it takes at this moment, without its key.
     pub fn weight(&self) -> u32 {
         // Values share the head's bytes; each field costs a name and two handles.
         let fields = self.fields.len() * size_of::<(HeaderName, HeaderValue)>();
-        let fields = fields + self.selecting.weight() + self.mark.weight();
-        let bytes = OVERHEAD + self.head.len() + self.head_not_modified.len() + fields + self.body.len();
+        let head = self.head.len() + self.head_not_modified.len() + fields;
+        let coded = self.coded.as_ref().map_or(0, |coded| coded.weight(head));
+        let more = self.selecting.weight() + self.mark.weight();
+        let bytes = OVERHEAD + head + weight::of(self.body.len()) + coded + more;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 

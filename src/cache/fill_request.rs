@@ -18,7 +18,7 @@ use crate::policy;
 
 /// Fields that steer a framework or a server, and that no browser sends. Those that a proxy may say
 /// are said by the edge anew.
-const STEERING: [&str; 35] = [
+const STEERING: [&str; 36] = [
     "forwarded*",
     "x-forward*",
     "x-original-*",
@@ -52,7 +52,8 @@ const STEERING: [&str; 35] = [
     "x-arr-*",
     "true-client-ip",
     "client-ip",
-    "cf-*",
+    "cf-connecting-ip*",
+    "cf-visitor",
     "front-end-https",
 ];
 

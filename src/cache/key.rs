@@ -9,6 +9,7 @@ use crate::pipeline::query;
 use crate::pipeline::view::{Field, Scheme, View};
 use crate::policy;
 
+use super::encoded::Coding;
 use super::pattern;
 
 /// What a request accepts of the codings that are told apart here (RFC 9110 §12.5.3): every other
@@ -22,6 +23,16 @@ impl Encodings {
     const ZSTD_BIT: u8 = 4;
     const IDENTITY_BIT: u8 = 8;
     const CODINGS: u8 = Self::GZIP_BIT | Self::BR_BIT | Self::ZSTD_BIT;
+
+    /// Whether a coding is among them.
+    pub const fn accepts(self, coding: Coding) -> bool {
+        let bit = match coding {
+            Coding::Gzip => Self::GZIP_BIT,
+            Coding::Br => Self::BR_BIT,
+            Coding::Zstd => Self::ZSTD_BIT,
+        };
+        self.0 & bit != 0
+    }
 
     /// Whether gzip is among them.
     pub const fn accepts_gzip(self) -> bool {

@@ -16,6 +16,7 @@ use moka::sync::Cache;
 
 use super::entry::Entry;
 use super::freshness::{CacheControl, ResponseParts};
+use super::purge::Stamp;
 use super::request::Lookup;
 use crate::clock::Mono;
 use crate::pipeline::reason::Reason;
@@ -89,6 +90,7 @@ pub fn is_repeatable(response: &ResponseParts<'_>) -> bool {
 #[derive(Clone, Debug)]
 struct Note {
     known: Known,
+    asked: Stamp,
     until: Mono,
     keep: Duration,
 }
@@ -118,28 +120,40 @@ impl Default for Remembered {
 }
 
 impl Remembered {
-    /// What is known at this moment; see [`slot`].
-    pub fn get(&self, slot: &[u8], now: Mono) -> Option<Known> {
-        self.notes.get(slot).filter(|note| now < note.until).map(|note| note.known)
+    /// What is known at this moment; see [`slot`]. `still`: whether what a request of that moment has
+    /// brought still counts.
+    pub fn get(&self, slot: &[u8], now: Mono, still: impl FnOnce(Stamp) -> bool) -> Option<Known> {
+        self.note(slot, now).filter(|note| still(note.asked)).map(|note| note.known)
     }
 
     /// The same of a key, which is left as it was.
-    pub fn of(&self, key: &mut Vec<u8>, lookup: Lookup, said: &[u8], now: Mono) -> Option<Known> {
+    pub fn of(
+        &self,
+        key: &mut Vec<u8>,
+        lookup: Lookup,
+        said: &[u8],
+        now: Mono,
+        still: impl FnOnce(Stamp) -> bool,
+    ) -> Option<Known> {
         let len = key.len();
         key.push(mark(lookup));
         key.extend_from_slice(said);
-        let known = self.get(key, now);
+        let known = self.get(key, now, still);
         key.truncate(len);
         known
     }
 
-    /// Remembers for so long, in place of what was known. That a renewal was shed says less than
-    /// anything else.
-    pub fn learn(&self, slot: &[u8], known: Known, keep: Duration, now: Mono) {
-        let says_less = matches!(known, Known::Shed) && self.get(slot, now).is_some();
+    /// Remembers for so long what a request that was `asked` then has brought, in place of what was
+    /// known. That a renewal was shed says less than anything else.
+    pub fn learn(&self, slot: &[u8], known: Known, asked: Stamp, keep: Duration, now: Mono) {
+        let says_less = matches!(known, Known::Shed) && self.note(slot, now).is_some();
         if !keep.is_zero() && !says_less {
-            self.notes.insert(slot.into(), Note { known, until: now.after(keep), keep });
+            self.notes.insert(slot.into(), Note { known, asked, until: now.after(keep), keep });
         }
+    }
+
+    fn note(&self, slot: &[u8], now: Mono) -> Option<Note> {
+        self.notes.get(slot).filter(|note| now < note.until)
     }
 }
 
@@ -187,35 +201,49 @@ mod tests {
     #[test]
     fn a_failure_holds_for_its_time_and_no_longer() {
         let remembered = Remembered::default();
-        remembered.learn(b"a", Known::Failed(Failure::Because(Reason::OriginTimeout)), SECOND, ms(5000));
-        assert!(matches!(remembered.get(b"a", ms(5999)), Some(Known::Failed(_))));
-        assert!(remembered.get(b"a", ms(6000)).is_none());
-        assert!(remembered.get(b"b", ms(5000)).is_none());
+        remembered.learn(b"a", Known::Failed(Failure::Because(Reason::OriginTimeout)), Stamp::ZERO, SECOND, ms(5000));
+        assert!(matches!(remembered.get(b"a", ms(5999), |_| true), Some(Known::Failed(_))));
+        assert!(remembered.get(b"a", ms(6000), |_| true).is_none());
+        assert!(remembered.get(b"b", ms(5000), |_| true).is_none());
+    }
+
+    #[test]
+    fn what_was_learned_too_early_is_not_told_but_kept_for_others() {
+        let (remembered, asked) = (Remembered::default(), Stamp::from_unix_ms(7));
+        remembered.learn(b"a", Known::Unshared, asked, SECOND, ms(0));
+        assert!(remembered.get(b"a", ms(1), |at| at > asked).is_none());
+        assert!(remembered.get(b"a", ms(1), |at| at == asked).is_some());
     }
 
     #[test]
     fn nothing_is_remembered_for_no_time() {
         let remembered = Remembered::default();
-        remembered.learn(b"a", Known::Failed(Failure::Because(Reason::OriginError)), Duration::ZERO, ms(0));
-        assert!(remembered.get(b"a", ms(0)).is_none());
+        remembered.learn(
+            b"a",
+            Known::Failed(Failure::Because(Reason::OriginError)),
+            Stamp::ZERO,
+            Duration::ZERO,
+            ms(0),
+        );
+        assert!(remembered.get(b"a", ms(0), |_| true).is_none());
     }
 
     #[test]
     fn a_shed_renewal_hides_nothing_that_says_more() {
         let remembered = Remembered::default();
-        remembered.learn(b"a", Known::Unshared, UNSHARED_FOR, ms(0));
-        remembered.learn(b"a", Known::Shed, SECOND, ms(0));
-        assert!(matches!(remembered.get(b"a", ms(0)), Some(Known::Unshared)));
-        remembered.learn(b"a", Known::Shed, SECOND, ms(10_000));
-        assert!(matches!(remembered.get(b"a", ms(10_000)), Some(Known::Shed)));
+        remembered.learn(b"a", Known::Unshared, Stamp::ZERO, UNSHARED_FOR, ms(0));
+        remembered.learn(b"a", Known::Shed, Stamp::ZERO, SECOND, ms(0));
+        assert!(matches!(remembered.get(b"a", ms(0), |_| true), Some(Known::Unshared)));
+        remembered.learn(b"a", Known::Shed, Stamp::ZERO, SECOND, ms(10_000));
+        assert!(matches!(remembered.get(b"a", ms(10_000), |_| true), Some(Known::Shed)));
     }
 
     #[test]
     fn what_is_learned_of_a_visitors_page_is_not_said_of_everybodys() {
         let (remembered, mut key) = (Remembered::default(), b"k".to_vec());
-        remembered.learn(&slot(&key, Some(Lookup::Personal), &[]), Known::Unshared, SECOND, ms(0));
-        assert!(remembered.of(&mut key, Lookup::Personal, &[], ms(0)).is_some());
-        assert!(remembered.of(&mut key, Lookup::Plain, &[], ms(0)).is_none());
+        remembered.learn(&slot(&key, Some(Lookup::Personal), &[]), Known::Unshared, Stamp::ZERO, SECOND, ms(0));
+        assert!(remembered.of(&mut key, Lookup::Personal, &[], ms(0), |_| true).is_some());
+        assert!(remembered.of(&mut key, Lookup::Plain, &[], ms(0), |_| true).is_none());
         assert_eq!(key, b"k");
     }
 
@@ -249,7 +277,7 @@ mod tests {
         for n in 0..20_000_u32 {
             let mut key = vec![0; 2000];
             key.extend_from_slice(&n.to_be_bytes());
-            remembered.learn(&key, Known::Unshared, UNSHARED_FOR, ms(0));
+            remembered.learn(&key, Known::Unshared, Stamp::ZERO, UNSHARED_FOR, ms(0));
         }
         remembered.notes.run_pending_tasks();
         assert!(remembered.notes.weighted_size() <= MEMORY);

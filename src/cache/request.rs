@@ -166,6 +166,7 @@ pub(super) mod tests {
             request_directives: policy::RequestDirectives::Normal,
             strip_set_cookie: false,
             ignore_query: vec!["utm_*".into(), "fbclid".into()],
+            compress: true,
             negative_ttl: Duration::from_secs(1),
             max_object: 1000,
             read_your_writes: false,

@@ -64,9 +64,12 @@ pub fn names(response: &ResponseParts<'_>) -> Option<Names> {
     (names.len() <= MAX_NAMES).then_some(names)
 }
 
+/// A field's name, and what was said in it; none where it was not there.
+type Said = (Box<str>, Option<Box<[u8]>>);
+
 /// What a request must say to be given an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selecting(Box<[(Box<str>, Option<Box<[u8]>>)]>);
+pub struct Selecting(Box<[Said]>);
 
 impl Selecting {
     /// Of an answer to a request with these fields, that varies by these names.

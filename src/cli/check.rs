@@ -91,6 +91,7 @@ fn summary(policy: &Policy) -> String {
         Ttl::Fixed(ttl) => format!("{} ({ttl:?})", c.name),
         Ttl::Heuristic => format!("{} (by the time since the last change)", c.name),
     });
+    let files = policy.files.iter().map(|f| format!("{} (from {})", f.name, f.root.display()));
     let routes = policy.routes.iter().map(|r| r.name.clone());
     let format = match policy.log.format {
         LogFormat::Json => "json",
@@ -103,6 +104,7 @@ fn summary(policy: &Policy) -> String {
         ("rate limits", limits.collect()),
         ("rooms", rooms.collect()),
         ("caches", caches.collect()),
+        ("files", files.collect()),
         ("routes", routes.collect()),
         ("log", vec![format.to_owned()]),
     ];

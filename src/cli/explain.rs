@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use super::fail;
 use crate::clients::{Groups, Members};
 use crate::clock::Clock;
+use crate::files::{Asked, tree};
 use crate::front::head::{parse, room_for_fields};
 use crate::pipeline::STAGES;
 use crate::pipeline::own;
 use crate::pipeline::stages::Explained;
-use crate::pipeline::view::Scheme;
-use crate::policy::{Clients, Level, Policy, file};
+use crate::pipeline::view::{Scheme, View};
+use crate::policy::{Clients, Level, Policy, Route, file};
 use crate::priority::classify;
 use crate::{route, store};
 
@@ -85,6 +86,16 @@ fn groups(policy: &Policy) -> Groups {
     Groups::new(policy.clients.iter().map(|group| (group, keys(group))))
 }
 
+/// The file that would be sent, where the route's answers are files.
+fn file_of(policy: &Policy, route: &Route, view: &View<'_>) -> Result<Option<String>, String> {
+    let Some(rules) = route.files.filter(|_| view.is_read()).and_then(|id| policy.files.get(id.0)) else {
+        return Ok(None);
+    };
+    let chosen = tree::chosen(rules, &Asked::of(view, rules));
+    let chosen = chosen.map_err(|error| format!("{} can't be read: {error}", rules.root.display()))?;
+    Ok(Some(chosen.unwrap_or_else(|| "none: the answer is 404".to_owned())))
+}
+
 fn explain(args: &Args, policy: &Policy) -> Result<(), String> {
     let (scheme, raw) = raw(args);
     let mut fields = room_for_fields();
@@ -109,16 +120,20 @@ fn explain(args: &Args, policy: &Policy) -> Result<(), String> {
     let asked = Explained { policy, route, view: &view, class };
     let asked = &asked;
     let at = |level| STAGES.iter().map(move |stage| (stage.name, (stage.explain)(asked, level)));
+    let file = file_of(policy, route, &view)?;
     if args.json {
         let levels = Level::ALL.map(|l| (l.name(), at(l).collect::<std::collections::BTreeMap<_, _>>()));
         let value = serde_json::json!({
             "method": view.method, "host": view.host, "path": view.path, "route": route.name, "class": class.name(),
-            "levels": levels.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "file": file, "levels": levels.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
         println!("{value:#}");
         return Ok(());
     }
     println!("{} {}{}", view.method, view.host, view.path);
+    if let Some(file) = &file {
+        println!("  {:<13} {file}", "file");
+    }
     // What is the same at every level is said once.
     for (i, stage) in STAGES.iter().enumerate() {
         let says: Vec<_> = Level::ALL.iter().filter_map(|l| at(*l).nth(i).map(|(_, says)| (l.name(), says))).collect();

@@ -187,7 +187,7 @@ impl Edge {
         Ok((child, tokio::net::UnixStream::from_std(ours)?))
     }
 
-    /// Takes no more connections, and owns no room and no order after this.
+    /// Takes no more connections, and owns no room, no order and no purge after this.
     async fn let_go(&self) {
         self.retire.send_replace(true);
         let accepting: Vec<_> = self.accepting.lock().drain(..).collect();
@@ -195,6 +195,7 @@ impl Edge {
             task.abort();
             let _ = task.await;
         }
+        self.purges.settle().await;
         self.door.site.load().rooms().iter().for_each(|room| room.set_away(true));
         self.release_rooms().await;
         self.write_orders();

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tokio::sync::{Mutex, RwLock};
 
 use super::Edge;
 use super::overrides::write_whole;
@@ -15,10 +15,20 @@ use crate::pipeline::site::Site;
 
 const FILE: &str = "purges.bin";
 
-/// Up to which purge they are on disk; held while they are written, so that those who purge at once
-/// are written down together.
+/// The purges as they are on disk.
 #[derive(Debug, Default)]
-pub(super) struct Written(Mutex<Stamp>);
+pub(super) struct Written {
+    /// Held by each purge; whoever takes it for himself knows that none is under way.
+    under_way: RwLock<()>,
+    /// Up to which purge they are written; held while they are, so that those who purge at once are
+    /// written down together.
+    up_to: Mutex<Stamp>,
+}
+
+/// Another process is about to take this one's place, or none: what is purged here would be lost.
+#[derive(Debug, thiserror::Error)]
+#[error("this process is on its way out; purge once another serves")]
+pub struct Leaving;
 
 fn path(site: &Site) -> PathBuf {
     site.policy.state_dir.join(FILE)
@@ -26,7 +36,7 @@ fn path(site: &Site) -> PathBuf {
 
 /// Takes up what was purged before the restart. Of a file that cannot be read nobody knows what it
 /// named: everything is purged.
-pub(super) fn restore(site: &Site, written: &Written, now: Now) {
+pub(super) fn restore(site: &Site, now: Now) -> Written {
     let path = path(site);
     match read(&path) {
         Ok(Some(record)) => site.store.purges().restore(&record, now),
@@ -37,11 +47,12 @@ pub(super) fn restore(site: &Site, written: &Written, now: Now) {
                 "purges from before the restart are not known: everything that is older is purged, the snapshot too"
             );
             site.store.purge(&Purge { target: Target::Everything, soft: false }, now);
-            if let Err(error) = written.save(site, site.store.purges().newest()) {
+            if let Err(error) = write(site) {
                 tracing::error!(path = %path.display(), %error, "purges can't be written down");
             }
         }
     }
+    Written::default()
 }
 
 fn read(path: &Path) -> io::Result<Option<Record>> {
@@ -55,29 +66,50 @@ fn read(path: &Path) -> io::Result<Option<Record>> {
     Record::decode(&bytes).map(Some).map_err(io::Error::other)
 }
 
+fn write(site: &Site) -> io::Result<()> {
+    write_whole(&path(site), &site.store.purges().record().encode())
+}
+
 impl Written {
-    /// Writes the purges down, unless those up to `at` are.
-    fn save(&self, site: &Site, at: Stamp) -> io::Result<()> {
-        let mut written = self.0.lock();
-        if *written < at {
-            let covers = site.store.purges().newest();
-            write_whole(&path(site), &site.store.purges().record().encode())?;
-            *written = covers;
-        }
-        Ok(())
+    /// Waits until no purge is under way.
+    pub(super) async fn settle(&self) {
+        drop(self.under_way.write().await);
     }
 }
 
 impl Edge {
-    /// Purges, and writes it down. What was purged is so, also where that fails: until a restart.
-    pub async fn purge(self: &Arc<Self>, targets: &[Target], soft: bool) -> (Purged, io::Result<()>) {
-        let purged = self.door.site.load().purge(targets, soft, self.clock.now());
-        if soft {
-            // What is stale is gone with the process's memory.
-            return (purged, Ok(()));
-        }
+    /// Purges, and writes it down. What was purged is so, also where that fails: until a restart. It is
+    /// done to its end, whoever waits for it.
+    ///
+    /// # Errors
+    /// [`Leaving`]: nothing was purged.
+    pub async fn purge(
+        self: &Arc<Self>,
+        targets: Vec<Target>,
+        soft: bool,
+    ) -> Result<(Purged, io::Result<()>), Leaving> {
         let edge = self.clone();
-        let saved = tokio::task::spawn_blocking(move || edge.purges.save(&edge.door.site.load(), purged.at)).await;
-        (purged, saved.unwrap_or_else(|panicked| Err(io::Error::other(panicked))))
+        let purging = tokio::spawn(async move {
+            let _under_way = edge.purges.under_way.read().await;
+            if edge.draining() {
+                return Err(Leaving);
+            }
+            let purged = edge.door.site.load().purge(&targets, soft, edge.clock.now());
+            // What is stale is gone with the process's memory anyway.
+            let saved = if soft { Ok(()) } else { edge.save_purges(purged.at).await };
+            Ok((purged, saved))
+        });
+        purging.await.unwrap_or(Err(Leaving))
+    }
+
+    /// Writes the purges down, unless those up to `at` are.
+    async fn save_purges(self: &Arc<Self>, at: Stamp) -> io::Result<()> {
+        let mut up_to = self.purges.up_to.lock().await;
+        if *up_to < at {
+            let (edge, covers) = (self.clone(), self.door.site.load().store.purges().newest());
+            tokio::task::spawn_blocking(move || write(&edge.door.site.load())).await.map_err(io::Error::other)??;
+            *up_to = covers;
+        }
+        Ok(())
     }
 }

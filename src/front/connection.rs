@@ -172,6 +172,7 @@ impl Connection {
                 return step;
             }
             Outcome::Answer(answer) => Then::Answer(answer),
+            Outcome::File(asked) => Then::File(asked),
         };
         passage.keep_seen(&view);
         let errand = Errand {
@@ -194,6 +195,7 @@ impl Connection {
             let miss = proxy::Miss { key, head: proxy::request_head(&passage, view) };
             proxy::refresh(&self.door, &passage, miss);
         }
+        proxy::encode(&self.door, &mut passage);
         let site = passage.site.clone();
         let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &site), ..terms };
         let (reason, status) = (answer.reason, answer.status());

@@ -9,19 +9,26 @@ use compact_str::ToCompactString;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 
-use super::chunked::Scanner;
 use super::connection::Connection;
-use super::head;
 use super::lent::Home;
-use super::render::{self, Framing, Terms};
+use super::render::{self, Terms};
+use super::static_file;
 use super::stream::Conn;
+use crate::files::Asked;
 use crate::pipeline::answer::{Answer, Content};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::room::Inside;
-use crate::pipeline::view::{BodyKind, Version, View};
-use crate::proxy::fill::{Head, Missed, Reader};
-use crate::proxy::{self, Answered, Carried, Miss, Role, outstays};
+use crate::pipeline::view::{BodyKind, Version};
+use crate::proxy::{self, Answered, Carried, Role, outstays};
+
+mod filled;
+
+use filled::by_fill;
+
+mod progress;
+
+use progress::Progress;
 
 /// A refused body up to this size is read to its end, so that the connection can be kept.
 const DRAIN_BYTES: usize = 64 << 10;
@@ -49,6 +56,7 @@ pub struct Errand {
 #[expect(clippy::large_enum_variant, reason = "made once an errand, which is boxed")]
 pub enum Then {
     Answer(Answer),
+    File(Box<Asked>),
     /// Go to the origin; with a key and a head, by a fill.
     Origin(Option<(Box<[u8]>, Bytes)>),
 }
@@ -57,93 +65,14 @@ pub enum Then {
 pub async fn run(on: Connection, mut errand: Errand) -> Option<Connection> {
     match std::mem::replace(&mut errand.then, Then::Origin(None)) {
         Then::Answer(answer) => answered(on, errand, answer).await,
+        Then::File(asked) => static_file::give(on, errand, *asked).await,
         Then::Origin(Some((key, head))) => by_fill(on, errand, &key, head).await,
         Then::Origin(None) => alone(on, errand).await,
     }
 }
 
-/// Follows a fill, or begins it.
-async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], mut ask: Bytes) -> Option<Connection> {
-    // Who finds that what was fetched is for another kind of request asks once more, with their like.
-    for _ in 0..2 {
-        let miss = Miss { key, head: ask.clone() };
-        let Some(reader) = proxy::begin(&on.door, &errand.passage, miss) else { break };
-        let head = tokio::select! {
-            head = reader.head() => head,
-            () = left(&mut on.conn) => return None,
-        };
-        match head {
-            Ok(head) if head.is_error() && errand.passage.has_fallback(on.door.clock.now()) => {
-                errand.passage.copy.failed = Some(head.status);
-                let now = on.door.clock.now();
-                let answer = errand.passage.fall_back(Reason::OriginFailed, Duration::ZERO, now);
-                return answered(on, errand, answer).await;
-            }
-            Ok(head) => {
-                let suits = with_view(&mut errand, |passage, view| {
-                    let suits = proxy::suits(passage, &head, &reader, view);
-                    if !suits {
-                        ask = proxy::request_head(passage, view);
-                    }
-                    suits
-                });
-                if suits == Some(true) {
-                    return fetched(on, errand, key, &head, reader).await;
-                }
-            }
-            Err(Missed::Alone) => break,
-            Err(Missed::Refused(reason, retry_after)) => {
-                let answer = errand.passage.fall_back(reason, retry_after, on.door.clock.now());
-                return answered(on, errand, answer).await;
-            }
-        }
-    }
-    alone(on, errand).await
-}
-
-/// Gives what a fill has fetched: that the visitor has it already, the parts they want, or all of it.
-async fn fetched(
-    mut on: Connection,
-    mut errand: Errand,
-    key: &[u8],
-    head: &Head,
-    reader: Reader,
-) -> Option<Connection> {
-    let (now, collapsed) = (on.door.clock.now(), reader.is_follower());
-    let unchanged = with_view(&mut errand, |passage, view| proxy::not_modified(passage, head, view, collapsed, now));
-    if let Some(answer) = unchanged.flatten() {
-        proxy::read_on(reader);
-        return answered(on, errand, answer).await;
-    }
-    if !errand.passage.copy.range || head.status != 200 {
-        return follow(on, errand, head, reader).await;
-    }
-    if !head.stored {
-        // What is not kept is asked for in parts.
-        drop(reader);
-        return alone(on, errand).await;
-    }
-    let whole = tokio::select! {
-        whole = proxy::read_whole(&errand.passage, reader) => whole,
-        () = left(&mut on.conn) => return None,
-    };
-    let parts = with_view(&mut errand, |passage, view| proxy::parts(passage, key, head, view, collapsed));
-    match parts.flatten().filter(|_| whole) {
-        Some(answer) => answered(on, errand, answer).await,
-        None => alone(on, errand).await,
-    }
-}
-
-/// Looks at the request once more.
-fn with_view<T>(errand: &mut Errand, look: impl FnOnce(&mut Passage, &View<'_>) -> T) -> Option<T> {
-    let mut fields = head::room_for_fields();
-    let asked = head::parse(&errand.head, &mut fields).ok()??;
-    let view = asked.view(errand.passage.scheme, errand.passage.client);
-    Some(look(&mut errand.passage, &view))
-}
-
 /// Gives Seawall's own answer, with the request's body out of the way first.
-async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) -> Option<Connection> {
+pub(super) async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) -> Option<Connection> {
     let drained = drain(&mut on.conn, &errand).await;
     errand.terms.keep_alive &= drained;
     let file = match &answer.content {
@@ -172,51 +101,6 @@ async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) ->
     }
     on.linger().await;
     None
-}
-
-/// Writes a fill's answer as it comes.
-async fn follow(mut on: Connection, mut errand: Errand, head: &Head, mut reader: Reader) -> Option<Connection> {
-    let status = proxy::cache_status(&errand.passage, head, reader.is_follower());
-    let common = errand.passage.common_fields();
-    let own = !reader.is_follower();
-    let framing = render::fill_head(head, own, &status, common, errand.terms, on.conn.out());
-    errand.terms.keep_alive &= framing != Framing::Close;
-    let mut sent = 0;
-    let whole = loop {
-        match reader.next().await {
-            Ok(Some(mut piece)) => {
-                sent += piece.len() as u64;
-                if framing == Framing::Chunked {
-                    render::chunk(Some(&piece), on.conn.out());
-                    piece = Bytes::new();
-                }
-                if on.send(&mut piece).await.is_err() {
-                    break Err(Reason::ClientGone);
-                }
-            }
-            Ok(None) => break Ok(()),
-            // Breaking off is the only way left to say that it is not whole.
-            Err(cut) => {
-                if framing == Framing::Close {
-                    on.conn.reset_by_close();
-                }
-                break Err(cut.reason());
-            }
-        }
-    };
-    let whole = match whole {
-        Ok(()) => {
-            if framing == Framing::Chunked {
-                render::chunk(None, on.conn.out());
-            }
-            on.send(&mut Bytes::new()).await.map_err(|_| Reason::ClientGone)
-        }
-        cut => cut,
-    };
-    let reason = whole.err().unwrap_or(Reason::Fill);
-    errand.passage.finish(reason, head.status, sent, on.door.clock.mono());
-    whole.ok()?;
-    errand.terms.keep_alive.then_some(on)
 }
 
 /// Goes to the origin for this visitor alone: the body first if it is small, then a place, then
@@ -321,7 +205,7 @@ async fn read_ahead(on: &mut Connection, errand: &mut Errand) -> Result<bool, Op
 }
 
 /// Reads a refused request's body to its end, where that is cheap; whether it was.
-async fn drain(conn: &mut Conn, errand: &Errand) -> bool {
+pub(super) async fn drain(conn: &mut Conn, errand: &Errand) -> bool {
     match errand.body {
         BodyKind::None => return true,
         // Nothing was promised, and what the client now does is its own choice.
@@ -347,36 +231,6 @@ async fn drain(conn: &mut Conn, errand: &Errand) -> bool {
     let body = progress.seen;
     let _ = conn.early().split_to(body);
     true
-}
-
-/// How much of a body is in the buffer.
-struct Progress {
-    scanner: Option<Scanner>,
-    length: usize,
-    /// Bytes of the buffer that belong to this body.
-    seen: usize,
-}
-
-impl Progress {
-    fn new(body: BodyKind) -> Self {
-        let (scanner, length) = match body {
-            BodyKind::None => (None, 0),
-            BodyKind::Length(n) => (None, usize::try_from(n).unwrap_or(usize::MAX)),
-            BodyKind::Stream => (Some(Scanner::default()), 0),
-        };
-        Self { scanner, length, seen: 0 }
-    }
-
-    /// Looks at the whole buffer; whether the body's end is in it.
-    fn see(&mut self, buffer: &[u8]) -> io::Result<bool> {
-        let Some(scanner) = &mut self.scanner else {
-            self.seen = buffer.len().min(self.length);
-            return Ok(self.seen == self.length);
-        };
-        let new = buffer.get(self.seen..).unwrap_or_default();
-        self.seen += scanner.advance(new).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-        Ok(scanner.is_done())
-    }
 }
 
 /// Resolves when the client has left.

@@ -6,9 +6,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 
 use crate::clock::Now;
+use crate::files::reply::Reply;
 use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
 use crate::pipeline::view::Version;
-use crate::proxy::fill::Head;
+use crate::proxy::fill::{Head, Hint};
 use crate::snapshot::File;
 
 /// Bodies up to this size are copied behind their head; larger ones are sent from where they lie.
@@ -81,12 +82,12 @@ pub fn answer(
         }
         Content::File(about) => {
             let body = file.unwrap_or_default();
-            file_head(about, about.status, now, out);
+            snapshot_head(about, about.status, now, out);
             write_field("content-length", itoa::Buffer::new().format(body.len()), out);
             body
         }
         Content::FileNotModified(about) => {
-            file_head(about, 304, now, out);
+            snapshot_head(about, 304, now, out);
             Bytes::new()
         }
     };
@@ -103,6 +104,20 @@ pub fn answer(
         body = Bytes::new();
     }
     Rendered { rest: body, body_bytes }
+}
+
+/// Writes the head of an answer with a file.
+pub fn file_head(reply: &Reply, common: Fields, terms: Terms, now: Now, out: &mut BytesMut) {
+    out.reserve(HEAD);
+    status_line(reply.status, out);
+    if let Some(length) = reply.length {
+        write_field("content-length", itoa::Buffer::new().format(length), out);
+    }
+    for (name, value) in reply.fields.iter().chain(&common) {
+        write_field(name, value, out);
+    }
+    date(now, out);
+    end_head(terms, out);
 }
 
 /// How the body of a fill's answer is framed.
@@ -134,12 +149,7 @@ pub fn fill_head(
         (None, _) => Framing::Chunked,
     };
     status_line(head.status, out);
-    for (name, value) in head.fields_for(own) {
-        out.put_slice(name.as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(value);
-        out.put_slice(b"\r\n");
-    }
+    raw_fields(head.fields_for(own), out);
     match (framing, head.length) {
         (Framing::Length, Some(length)) => write_field("content-length", itoa::Buffer::new().format(length), out),
         (Framing::Chunked, _) => write_field("transfer-encoding", "chunked", out),
@@ -152,6 +162,23 @@ pub fn fill_head(
     }
     end_head(terms, out);
     framing
+}
+
+/// Writes an early hint.
+pub fn early_hint(hint: &Hint, out: &mut BytesMut) {
+    status_line(103, out);
+    raw_fields(hint.iter(), out);
+    out.put_slice(b"\r\n");
+}
+
+/// Writes fields as they came.
+fn raw_fields<'a>(fields: impl Iterator<Item = &'a (String, Vec<u8>)>, out: &mut BytesMut) {
+    for (name, value) in fields {
+        out.put_slice(name.as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value);
+        out.put_slice(b"\r\n");
+    }
 }
 
 /// Writes a piece of a chunked body; none is its end.
@@ -167,7 +194,7 @@ pub fn chunk(piece: Option<&Bytes>, out: &mut BytesMut) {
 }
 
 /// All of its head but the length.
-fn file_head(file: &File, status: u16, now: Now, out: &mut BytesMut) {
+fn snapshot_head(file: &File, status: u16, now: Now, out: &mut BytesMut) {
     status_line(status, out);
     for (name, value) in file.fields.iter().filter(|(name, _)| status != 304 || *name != CONTENT_TYPE) {
         out.extend_from_slice(name.as_str().as_bytes());

@@ -17,13 +17,15 @@ use super::room::Inside;
 use super::site::Site;
 use super::view::{Scheme, Version, View};
 use crate::cache::directives::Directives;
+use crate::cache::encoded::Job;
 use crate::cache::entry::Entry;
 use crate::cache::key::kept_parameters;
-use crate::cache::purge::{Names, Stamp, Verdict};
+use crate::cache::purge::{Names, Purges, Stamp, Tags, Verdict};
 use crate::cache::request::Lookup;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::clients::Members;
 use crate::clock::{Mono, Now};
+use crate::files::Asked;
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
 use crate::snapshot::File;
 use crate::snapshot::address::Address;
@@ -57,16 +59,24 @@ pub struct CopyUse {
     pub has_file: bool,
     /// The error that the origin gave, for Cache-Status.
     pub failed: Option<u16>,
+    /// A coding of the copy given, to be made for those who come next.
+    pub encode: Option<Job>,
     /// Why the request goes to the origin, for Cache-Status.
     pub forwarded: Option<Forward>,
 }
 
 impl CopyUse {
-    /// A fill may answer, for all who ask for the same.
-    pub fn fill_by(&mut self, key: Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
+    /// Says what purges may call the request, for those that go on.
+    pub fn name(&mut self, view: &View<'_>, cache: &policy::Cache) {
         let pairs = kept_parameters(view.query, &cache.ignore_query);
         self.names = Names::of(view.host, view.raw_path, pairs);
-        self.key = Some(key.into());
+    }
+
+    /// Whether what was learned of the same URL by a request of that moment says something of this one:
+    /// the URL was not purged since, and its bearer has written nothing since.
+    pub fn holds(&self, asked: Stamp, purges: &Purges) -> bool {
+        self.newer_than.is_none_or(|written| asked > written)
+            && purges.look_up(asked, self.names.as_slice(), Tags::None) == Verdict::Standing
     }
 }
 
@@ -109,6 +119,8 @@ pub struct Passage {
     /// The room of a dry run that would have held it.
     pub would_hold: Option<WaitingRoomId>,
     pub copy: CopyUse,
+    /// The file that is its answer.
+    pub file: Option<Box<Asked>>,
     /// The page, where this request is one of those by which popular ones are counted.
     pub counts_for: Option<Box<Address>>,
     pub permit: Option<Permit>,
@@ -144,6 +156,7 @@ impl Passage {
             would_refuse: None,
             would_hold: None,
             copy: CopyUse::default(),
+            file: None,
             permit: None,
             queued: Duration::ZERO,
             seen: None,

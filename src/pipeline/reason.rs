@@ -17,6 +17,8 @@ pub enum Reason {
     Stale,
     /// A file of the snapshot answered.
     Snapshot,
+    /// A file of `[files.NAME]` answered.
+    File,
     /// Seawall's own URLs: live, polls of a room.
     Own,
     /// Over a rate limit.
@@ -81,12 +83,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them: for metrics prepared at start.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Pass,
         Self::Hit,
         Self::Fill,
         Self::Stale,
         Self::Snapshot,
+        Self::File,
         Self::Own,
         Self::RateLimited,
         Self::Queued,
@@ -127,6 +130,7 @@ impl Reason {
             Self::Fill => "fill",
             Self::Stale => "stale",
             Self::Snapshot => "snapshot",
+            Self::File => "file",
             Self::Own => "own",
             Self::RateLimited => "rate_limited",
             Self::Queued => "queued",
@@ -163,7 +167,7 @@ impl Reason {
     /// The status of the answer Seawall makes for it; 200 where a copy brings its own.
     pub const fn status(self) -> u16 {
         match self {
-            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own => 200,
+            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::File | Self::Own => 200,
             // 429 is the visitor's quota, 503 the site's capacity.
             Self::RateLimited | Self::Crowded => 429,
             Self::Queued
@@ -203,6 +207,7 @@ impl Reason {
             | Self::Fill
             | Self::Stale
             | Self::Snapshot
+            | Self::File
             | Self::Own
             | Self::HandedOver
             | Self::ClientGone => None,
@@ -241,7 +246,7 @@ impl Reason {
     /// One sentence for the person who reads the answer.
     pub const fn detail(self) -> &'static str {
         match self {
-            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::Own => "",
+            Self::Pass | Self::Hit | Self::Fill | Self::Stale | Self::Snapshot | Self::File | Self::Own => "",
             Self::RateLimited => "Too many requests; please slow down.",
             Self::Queued => "The site is very busy. You are in the queue and keep your place.",
             Self::RoomFull => "The queue is full. Please come back a little later.",

@@ -3,6 +3,7 @@
 //! The policy is immutable and swapped whole; the state behind its names (places, limits, rooms,
 //! cached pages) outlives it. A request keeps the [`Site`] it began with.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::cache::store::Store;
 use crate::cache::version;
 use crate::clients::Groups;
 use crate::clock::{Clock, Now};
+use crate::files::Tree;
 use crate::keys::Keys;
 use crate::overload::Condition;
 use crate::policy::{self, Mode, OriginId, Policy, RateLimitId, Route, RouteId, WaitingRoomId};
@@ -48,6 +50,7 @@ pub struct Site {
     origins: Vec<Arc<Origin>>,
     limits: Vec<Arc<Limit>>,
     rooms: Vec<Arc<Room>>,
+    trees: Vec<Arc<Tree>>,
     /// The number of each route at its origin.
     kinds: Vec<usize>,
     /// Keys the limits' hashes, so that no visitor can choose to share a bucket.
@@ -92,6 +95,11 @@ impl Site {
             held.unwrap_or_else(|| Arc::new(Limit::new(limit, seed)))
         });
         let limits = limits.collect();
+        let trees = policy.files.iter().map(|rules| {
+            let held = before.and_then(|b| b.trees.iter().find(|tree| tree.rules() == rules));
+            held.cloned().unwrap_or_else(|| Arc::new(Tree::new(rules)))
+        });
+        let trees = trees.collect();
         let store = match before {
             Some(before) if before.policy.cache_memory == policy.cache_memory => before.store.clone(),
             Some(before) => Arc::new(Store::with(policy.cache_memory, before.store.purges().clone())),
@@ -117,6 +125,7 @@ impl Site {
             origins,
             limits,
             rooms,
+            trees,
             kinds,
             seed,
         }
@@ -159,6 +168,11 @@ impl Site {
         &self.policy.routes[id.0]
     }
 
+    /// The files that a route's answers are.
+    pub fn tree_of(&self, route: &Route) -> Option<&Arc<Tree>> {
+        self.trees.get(route.files?.0)
+    }
+
     /// The number of a route at its origin: what an [`Ask`](crate::admission::Ask) calls its kind.
     pub fn kind(&self, id: RouteId) -> usize {
         self.kinds.get(id.0).copied().unwrap_or_default()
@@ -186,11 +200,15 @@ impl Site {
     pub fn purge(&self, targets: &[Target], soft: bool, now: Now) -> Purged {
         let as_kept = |target: &Target| match target {
             Target::Url { host, path_and_query } => path_and_query.split_once('?').map(|(path, query)| {
-                let url = |cache: &policy::Cache| {
+                let kept = |cache: &policy::Cache| {
                     let pairs: Vec<_> = kept_parameters(Some(query), &cache.ignore_query).collect();
-                    Target::Url { host: host.clone(), path_and_query: format!("{path}?{}", pairs.join("&")).into() }
+                    pairs.join("&")
                 };
-                self.policy.caches.iter().map(url).collect::<Vec<_>>()
+                let different: BTreeSet<_> = self.policy.caches.iter().map(kept).filter(|kept| kept != query).collect();
+                let url = |kept: &String| format!("{path}?{kept}").into();
+                let targets =
+                    different.iter().map(|kept| Target::Url { host: host.clone(), path_and_query: url(kept) });
+                targets.collect::<Vec<_>>()
             }),
             _ => None,
         };
@@ -228,8 +246,8 @@ impl Site {
     pub fn is_held(&self, room: &Arc<Room>, any: bool) -> bool {
         let of_room = |r: &&Route| r.waiting_room.is_some_and(|id| Arc::ptr_eq(self.room(id), room));
         let holds = |route: &Route| {
-            let level = self.origin(route.origin).level();
-            route.mode.get(level as usize) == Some(&Mode::Wait)
+            let level = || self.origin(route.origin).level() as usize;
+            route.has_level() && route.mode.get(level()) == Some(&Mode::Wait)
         };
         let mut routes = self.policy.routes.iter().filter(of_room).peekable();
         if any { routes.any(holds) } else { routes.peek().is_some() && routes.all(holds) }
@@ -238,7 +256,7 @@ impl Site {
     /// The worst pressure on an origin that one of the room's routes leads to, 1 where it is strained; a
     /// level that is held by hand or by the clock counts as it would have come about.
     pub fn pressure_on(&self, room: &Arc<Room>) -> f64 {
-        let of_room = |r: &&Route| r.waiting_room.is_some_and(|id| Arc::ptr_eq(self.room(id), room));
+        let of_room = |r: &&Route| r.has_level() && r.waiting_room.is_some_and(|id| Arc::ptr_eq(self.room(id), room));
         let pressure = |route: &Route| {
             let origin = self.origin(route.origin);
             let by_level = if origin.level() >= policy::Level::Degraded { 1.0 } else { 0.0 };
@@ -256,7 +274,9 @@ impl Site {
 fn number_routes(policy: &Policy, origins: &[Arc<Origin>]) -> Vec<usize> {
     let mut kinds = vec![0; policy.routes.len()];
     for (at, (origin, rules)) in origins.iter().zip(&policy.origins).enumerate() {
-        let here = || policy.routes.iter().enumerate().filter(|(_, route)| route.origin == OriginId(at));
+        let here = || {
+            policy.routes.iter().enumerate().filter(|(_, route)| route.files.is_none() && route.origin == OriginId(at))
+        };
         let routes: Vec<_> = here().map(|(_, route)| (route.name.as_str(), route.max_in_flight)).collect();
         for ((route, _), kind) in here().zip(origin.number(&rules.concurrency, &routes)) {
             if let Some(place) = kinds.get_mut(route) {

@@ -1,6 +1,7 @@
 //! The stages: each a few lines between a core module and the request.
 
 pub(crate) mod copies;
+mod files;
 
 use std::time::Duration;
 
@@ -15,14 +16,18 @@ use super::reason::Reason;
 use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
+use crate::cache::directives::Directives;
 use crate::cache::key::host;
 use crate::cache::request::{Lookup, lookup};
+use crate::cache::reuse::granted;
 use crate::clock::Now;
 use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
 use crate::snapshot::address::Address;
+
+pub use files::{explain_files, files};
 
 /// When to come back to an edge that is short.
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
@@ -76,7 +81,9 @@ pub fn in_vain(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Answe
 /// At which level it is served, and what the route does at it. `refuse` answers at once; every
 /// other mode travels on to the stage that it is about.
 pub fn level(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
-    passage.level = passage.origin().level();
+    if passage.route().has_level() {
+        passage.level = passage.origin().level();
+    }
     passage.mode = passage.route().mode.get(passage.level as usize).copied().unwrap_or_default();
     if passage.mode == Mode::Refuse {
         return Flow::Respond(switched_off(passage, view));
@@ -276,8 +283,14 @@ impl Explained<'_> {
 }
 
 pub fn explain_route(asked: &Explained<'_>, _: Level) -> String {
-    let origin = asked.policy.origins.get(asked.route.origin.0).map_or("?", |o| o.name.as_str());
-    format!("`{}`, to origin `{origin}`, as {}", asked.route.name, asked.class.name())
+    let (route, class) = (&asked.route.name, asked.class.name());
+    match files::of(asked.policy, asked.route) {
+        Some(files) => format!("`{route}`, to files `{}`, as {class}", files.name),
+        None => {
+            let origin = asked.policy.origins.get(asked.route.origin.0).map_or("?", |o| o.name.as_str());
+            format!("`{route}`, to origin `{origin}`, as {class}")
+        }
+    }
 }
 
 pub fn explain_level(asked: &Explained<'_>, level: Level) -> String {
@@ -339,8 +352,8 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
     };
     let name = &rules.name;
     let copy = matches!(asked.mode(level), Mode::Stale | Mode::Newest | Mode::Snapshot);
-    match lookup(asked.view, rules) {
-        Lookup::Bypass(why) => format!("`{name}` not used ({why:?})").to_lowercase(),
+    let words = match lookup(asked.view, rules) {
+        Lookup::Bypass(why) => return format!("`{name}` not used ({why:?})").to_lowercase(),
         Lookup::Plain if copy => format!("`{name}`: a copy of any age answers"),
         Lookup::Plain if rules.read_your_writes => {
             format!(
@@ -350,11 +363,19 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
         Lookup::Plain => format!("`{name}`: a fresh copy answers; a miss is fetched once for all"),
         Lookup::Personal => format!("`{name}`: its cookies make it personal; only what the origin calls public"),
         Lookup::Authorized => format!("`{name}`: it shows credentials; only what the origin lets others have"),
+    };
+    let wishes = Directives::of(asked.view);
+    match granted(wishes, rules.request_directives, level) == wishes {
+        true if wishes == wishes.harmless() => words,
+        true => words + "; its Cache-Control is heard",
+        false => words + "; its Cache-Control is not heard",
     }
 }
 
 pub fn explain_admission(asked: &Explained<'_>, level: Level) -> String {
-    if matches!(asked.mode(level), Mode::Snapshot | Mode::Newest | Mode::Refuse | Mode::Wait) {
+    if matches!(asked.mode(level), Mode::Snapshot | Mode::Newest | Mode::Refuse | Mode::Wait)
+        || asked.route.files.is_some()
+    {
         return "not reached".to_owned();
     }
     let Some(origin) = asked.policy.origins.get(asked.route.origin.0) else { return String::new() };

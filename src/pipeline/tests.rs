@@ -157,6 +157,7 @@ impl Shop {
     fn reason(&mut self, ask: Ask<'_>) -> Option<Reason> {
         match self.ask(ask).1 {
             Outcome::Answer(answer) => Some(answer.reason),
+            Outcome::File(_) => Some(Reason::File),
             Outcome::Origin => None,
         }
     }

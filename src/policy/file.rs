@@ -3,6 +3,7 @@
 mod address;
 mod admin;
 mod clients;
+mod files;
 mod house;
 mod level;
 mod limits;
@@ -147,6 +148,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     let cache_memory = limits::cache_memory(&mut root);
     let mut caches = limits::caches(&mut root, cache_memory);
     clients::same_cookie_as_versions(&caches, &waiting_rooms, root.report);
+    let served = files::read(&mut root, base, files);
     let snapshot = snapshot::read(&mut root, base, files);
     let (level, dry_run) = level::read(&mut root, &origins, ends);
     let log = house::log(&mut root, base);
@@ -155,6 +157,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
         origins: &origins,
         rate_limits: &rate_limits,
         waiting_rooms: &waiting_rooms,
+        files: &served,
         snapshot: snapshot.is_some(),
         cache_memory,
         max_body_size: edge.as_ref().map_or(house::MAX_BODY_SIZE, |edge| edge.max_body_size),
@@ -178,6 +181,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
         rate_limits: rate_limits.into_values()?,
         waiting_rooms: waiting_rooms.into_values()?,
         caches: caches.into_values()?,
+        files: served.into_values()?,
         cache_memory,
         snapshot,
         level,

@@ -6,7 +6,7 @@
 //!
 //! The body is kept whole while it may become an entry, at most `max_object` bytes. Beyond that, and
 //! for a private answer, only a window is kept and the slowest reader sets the pace, as long as it
-//! keeps one: see [`Fill::cut_slowest`].
+//! keeps one: `Sink` sees to that.
 //!
 //! What a piece costs does not grow with the readers but for waking them: each knows its own place,
 //! and the fill only counts how many are at which.
@@ -24,15 +24,19 @@ use crate::cache::vary::Selecting;
 use crate::pipeline::reason::Reason;
 
 mod asked;
+mod held;
 mod reader;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use asked::Asked;
+pub use held::Held;
 pub use reader::{BrokenOff, Reader};
 pub use table::{Fills, Joined, MAX_FILLS};
 
+/// Early hints that wait for the leader at most; further ones are left out.
+const HINTS: usize = 4;
 /// Bytes kept for the slowest reader of an answer that is not kept whole.
 const WINDOW: usize = 256 << 10;
 
@@ -71,6 +75,9 @@ pub fn is_error(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)
 }
 
+/// The fields of an early hint (RFC 8297).
+pub type Hint = Vec<(String, Vec<u8>)>;
+
 /// Whom an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
@@ -97,6 +104,8 @@ enum Verdict {
 
 #[derive(Debug)]
 struct State {
+    /// For the leader: whose the answer will be is not known yet.
+    hints: VecDeque<Hint>,
     verdict: Verdict,
     chunks: VecDeque<Bytes>,
     /// The number of the first chunk kept.
@@ -129,6 +138,7 @@ impl Fill {
     /// A fill, and its first reader.
     pub fn begin() -> (Arc<Self>, Reader) {
         let state = State {
+            hints: VecDeque::new(),
             verdict: Verdict::Awaited,
             chunks: VecDeque::new(),
             first: 0,
@@ -198,6 +208,16 @@ impl Fill {
         }
         drop(state);
         self.close(false);
+    }
+
+    /// The origin says something before its answer.
+    pub fn hint(&self, hint: Hint) {
+        let mut state = self.state.lock();
+        if state.hints.len() < HINTS {
+            state.hints.push_back(hint);
+        }
+        drop(state);
+        self.news.notify_waiters();
     }
 
     /// The answer's head, whom it is for, and whether its body is kept from the beginning.

@@ -27,7 +27,9 @@ use crate::pipeline::stages::copies;
 use crate::pipeline::view::{Field, View};
 use crate::policy::Class;
 
+mod fields;
 mod notes;
+mod storing;
 mod writer;
 
 pub use writer::Writer;
@@ -46,9 +48,9 @@ pub fn begin(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) -> Option<Read
 
 fn start(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>, class: Class) -> Option<Reader> {
     let slot = slot(miss.key, passage.copy.lookup, &passage.copy.said);
-    let known = || passage.site.remembered.get(&slot, door.clock.mono());
-    let unshared = matches!(known(), Some(Known::Unshared));
     let (copy, purges) = (&passage.copy, passage.site.store.purges());
+    let known = || passage.site.remembered.get(&slot, door.clock.mono(), |asked| copy.holds(asked, purges));
+    let unshared = matches!(known(), Some(Known::Unshared));
     match door.fills.join(&slot, !unshared, |fill| fill.asked.is_current(&copy.names, purges, copy.newer_than)) {
         Joined::Alone => None,
         Joined::Follows(reader) => Some(reader),
@@ -99,7 +101,12 @@ fn repeat(entry: &Entry, fill: &Fill, stored: bool, now: Now) {
         entry.fields().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     fields.push(("age".to_owned(), entry.age_seconds(now.mono).to_string().into_bytes()));
     let length = (entry.status() != 204).then_some(entry.body().len() as u64);
-    fill.open(Head { status: entry.status(), fields, length, stored, ..Head::default() }, For::Everyone, true);
+    let selecting = entry.selecting().clone();
+    fill.open(
+        Head { status: entry.status(), fields, length, stored, selecting, ..Head::default() },
+        For::Everyone,
+        true,
+    );
     fill.push(entry.body().clone());
     fill.close(true);
 }
@@ -123,7 +130,8 @@ fn said<'a, 'r>(head: &'a [u8], room: &'r mut Vec<Field<'a>>) -> &'r [Field<'a>]
 /// and not again at once where that failed or found no place.
 pub fn refresh(door: &Arc<Door>, passage: &Passage, miss: Miss<'_>) {
     let slot = slot(miss.key, passage.copy.lookup, &passage.copy.said);
-    if passage.site.remembered.get(&slot, door.clock.mono()).is_some() {
+    let still = |asked| passage.copy.holds(asked, passage.site.store.purges());
+    if passage.site.remembered.get(&slot, door.clock.mono(), still).is_some() {
         return;
     }
     if let Some(reader) = start(door, passage, miss, Class::Bulk) {

@@ -77,6 +77,10 @@ fn to_head(passage: &Passage, session: &Session, key: &[u8], response: &Response
                     let renewed = renewed
                         .for_requests(entry.selecting().clone())
                         .marked(entry.mark().asked_again(entry.mark().stamp()));
+                    let renewed = match entry.codings() {
+                        Some(codings) => renewed.encodable(codings.clone()),
+                        None => renewed,
+                    };
                     passage.site.store.insert(key.into(), Arc::new(renewed), &asked, now.mono);
                 }
             }

@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use super::fill::{Head, Missed, Reader};
 use super::filling::{self, Miss};
 use super::watched::watch;
-use super::{Answered, Carried, Ctx, Door, Result, Role, reply};
+use super::{Answered, Carried, Ctx, Door, Result, Role, reply, static_file};
 use crate::front::head::is_host;
 use crate::pipeline::answer::{Answer, Format};
 use crate::pipeline::client::identify;
@@ -91,7 +91,11 @@ pub(super) async fn request(door: &Arc<Door>, session: &mut Session, ctx: &mut C
             if let (Some((key, head)), Reason::Stale) = (&miss, answer.reason) {
                 filling::refresh(door, &passage, Miss { key, head: head.clone() });
             }
-            finish(session, ctx, passage, answer).await
+            finish(door, session, ctx, passage, answer).await
+        }
+        Outcome::File(asked) => {
+            let written = static_file::write(&mut passage, session, &asked, now).await;
+            written_out(ctx, passage, written)
         }
         Outcome::Origin => {
             let carried = Carried { passage, role: Role::Visitor, continued: false, answered: None };
@@ -123,7 +127,7 @@ async fn to_origin(
 ) -> Result<bool> {
     if let Some((key, head)) = miss {
         match by_fill(door, session, &mut carried.passage, &key, head).await? {
-            Filled::Answer(answer) => return finish(session, ctx, carried.passage, answer).await,
+            Filled::Answer(answer) => return finish(door, session, ctx, carried.passage, *answer).await,
             Filled::Follow(head, reader) => {
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
@@ -138,7 +142,7 @@ async fn to_origin(
     }
     if let Err(reason) = read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
         let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     let taken = if body == BodyKind::None {
         tokio::select! {
@@ -150,7 +154,7 @@ async fn to_origin(
     };
     if let Err((reason, retry_after)) = taken {
         let answer = carried.passage.fall_back(reason, retry_after, door.clock.now());
-        return finish(session, ctx, carried.passage, answer).await;
+        return finish(door, session, ctx, carried.passage, answer).await;
     }
     if let Some(visit) = &carried.passage.visit {
         let answered = carried.answered.insert(Answered::default());
@@ -162,7 +166,7 @@ async fn to_origin(
 
 /// What a fill has for a visitor.
 enum Filled {
-    Answer(Answer),
+    Answer(Box<Answer>),
     Follow(Arc<Head>, Reader),
     /// Nothing: they go to the origin alone.
     Alone,
@@ -187,7 +191,7 @@ async fn by_fill(
             Ok(head) if head.is_error() && passage.has_fallback(door.clock.now()) => {
                 passage.copy.failed = Some(head.status);
                 let answer = passage.fall_back(Reason::OriginFailed, Duration::ZERO, door.clock.now());
-                return Ok(Filled::Answer(answer));
+                return Ok(Filled::Answer(Box::new(answer)));
             }
             Ok(head) => {
                 let suits = with_view(session, passage, |passage, view| {
@@ -202,7 +206,8 @@ async fn by_fill(
                 }
             }
             Err(Missed::Refused(reason, retry_after)) => {
-                return Ok(Filled::Answer(passage.fall_back(reason, retry_after, door.clock.now())));
+                let answer = passage.fall_back(reason, retry_after, door.clock.now());
+                return Ok(Filled::Answer(Box::new(answer)));
             }
             Err(Missed::Alone) => break,
         }
@@ -224,7 +229,7 @@ async fn fetched(
         with_view(session, passage, |passage, view| filling::not_modified(passage, &head, view, collapsed, now));
     if let Some(answer) = unchanged {
         filling::read_on(reader);
-        return Ok(Filled::Answer(answer));
+        return Ok(Filled::Answer(Box::new(answer)));
     }
     if !passage.copy.range || head.status != 200 {
         return Ok(Filled::Follow(head, reader));
@@ -238,7 +243,7 @@ async fn fetched(
         gone = left(session) => return Err(gone),
     };
     let parts = with_view(session, passage, |passage, view| filling::parts(passage, key, &head, view, collapsed));
-    Ok(parts.filter(|_| whole).map_or(Filled::Alone, Filled::Answer))
+    Ok(parts.filter(|_| whole).map_or(Filled::Alone, |answer| Filled::Answer(Box::new(answer))))
 }
 
 /// Looks at the request's fields once more; where it was sent to has been looked at before.
@@ -263,9 +268,21 @@ fn with_view<T>(session: &Session, passage: &mut Passage, look: impl FnOnce(&mut
     look(passage, &view)
 }
 
-async fn finish(session: &mut Session, ctx: &mut Ctx, mut passage: Passage, answer: Answer) -> Result<bool> {
+async fn finish(
+    door: &Door,
+    session: &mut Session,
+    ctx: &mut Ctx,
+    mut passage: Passage,
+    answer: Answer,
+) -> Result<bool> {
     passage.because(answer.reason);
+    super::encode(door, &mut passage);
     let written = reply::write(&mut passage, session, answer).await;
+    written_out(ctx, passage, written)
+}
+
+/// What was answered is over as far as the visitor is concerned.
+fn written_out(ctx: &mut Ctx, passage: Passage, written: Result<u64>) -> Result<bool> {
     ctx.carried = Some(Box::new(Carried { passage, role: Role::Visitor, continued: false, answered: None }));
     ctx.body_out = written?;
     Ok(true)

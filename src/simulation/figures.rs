@@ -97,7 +97,7 @@ impl Span {
 
     /// Answered without a request of their own to the origin.
     pub fn hits(&self) -> u64 {
-        [Reason::Hit, Reason::Fill, Reason::Stale, Reason::Snapshot].map(|r| self.given(r)).iter().sum()
+        [Reason::Hit, Reason::Fill, Reason::Stale, Reason::Snapshot, Reason::File].map(|r| self.given(r)).iter().sum()
     }
 
     /// Told to come back, or failed; with each reason that was given.
@@ -139,8 +139,8 @@ impl Span {
 
 /// Whether it sends a visitor away.
 pub fn is_refusal(reason: Reason) -> bool {
-    use Reason::{Fill, Hit, Own, Pass, Queued, RoomHeld, RoomNotOpen, Snapshot, Stale};
-    !matches!(reason, Pass | Hit | Fill | Stale | Snapshot | Own | Queued | RoomHeld | RoomNotOpen)
+    use Reason::{File, Fill, Hit, Own, Pass, Queued, RoomHeld, RoomNotOpen, Snapshot, Stale};
+    !matches!(reason, Pass | Hit | Fill | Stale | Snapshot | File | Own | Queued | RoomHeld | RoomNotOpen)
 }
 
 /// What a day came to.

@@ -90,6 +90,18 @@ fn a_room_whose_cookie_is_that_of_a_pass() {
 }
 
 #[test]
+fn a_room_whose_cookie_is_that_of_writes() {
+    let policy = |read_your_writes: bool| {
+        format!(
+            "[cache.page]\nread_your_writes = {read_your_writes}\n[waiting_room.version]\ncapacity = 5\n\
+             [[route]]\ncache = \"page\"\nwaiting_room = \"version\"\n"
+        )
+    };
+    broken(&policy(true), (3, 1, "that of `read_your_writes`", "another name"));
+    assert!(!findings(&format!("{HEAD}{SHOP}{}", policy(false))).has_errors());
+}
+
+#[test]
 fn lanes_that_nobody_could_take() {
     let lane = |lane: &str| room(&format!("lanes.{lane}"));
     broken(&lane("fans = {}"), (3, 14, "`waiting_room.a.lanes.fans.invitations` is missing", "\"fans.keys\""));

@@ -227,6 +227,29 @@ fn a_calendar_that_went_back_purges_nothing_that_comes_now() {
     assert_eq!(after.verdict(&mark(&after, "a.example/", &[], at(1))), Verdict::Standing);
 }
 
+#[test]
+fn a_purge_that_has_returned_holds_for_every_thread_whatever_they_remember() {
+    let purges = purges();
+    std::thread::scope(|threads| {
+        for thread in 0..4_u64 {
+            let purges = &purges;
+            threads.spawn(move || {
+                // Each purges what is its own, while it and the others look at and remember much else.
+                let tag = |n: u64| format!("{thread}-{n}");
+                for n in 0..2000 {
+                    let now = at(10 + n);
+                    let (own, other) =
+                        (mark(purges, "a.example/", &[&tag(n)], now), mark(purges, "b.example/", &[], now));
+                    purges.verdict(&own);
+                    purge(purges, Target::tag(&tag(n)).unwrap(), n % 2 == 0, now);
+                    assert_ne!(purges.verdict(&own), Verdict::Standing);
+                    assert_eq!(purges.verdict(&other), Verdict::Standing);
+                }
+            });
+        }
+    });
+}
+
 /// The universe of the properties below.
 const HOSTS: [&str; 2] = ["a.example", "b.example"];
 const PATHS: [&str; 5] = ["/", "/x", "/x/y", "/x/y?q=1", "/z"];

@@ -8,7 +8,7 @@ use compact_str::ToCompactString;
 use crate::cache::directives::Directives;
 use crate::cache::entry::{Entry, State};
 use crate::cache::fill_request::is_nobodys;
-use crate::cache::key;
+use crate::cache::key::{self, Encodings};
 use crate::cache::precondition::{Precondition, if_range};
 use crate::cache::range::{self, Partial};
 use crate::cache::remembered::{Failure, Known};
@@ -58,11 +58,16 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     passage.copy.forwarded = Some(Forward::Stale);
     match (verdict, entry) {
         (Reuse::Serve(state), Some(entry)) => {
+            let accepted = Encodings::of(view.fields);
+            // A part is one of the whole as it came.
+            let coded = if asked.range { None } else { entry.coded_for(accepted) };
+            passage.copy.encode = if asked.range { None } else { entry.to_be_coded(&bytes, accepted) };
             if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
                 ask_about(passage, view, &entry, held.as_deref());
-                passage.copy.fill_by(bytes, view, rules);
+                passage.copy.name(view, rules);
+                passage.copy.key = Some(bytes.into());
             }
-            Some(Flow::Respond(answer(passage, view, entry, asked, now)))
+            Some(Flow::Respond(answer(passage, view, coded.unwrap_or(entry), asked, now)))
         }
         (Reuse::Serve(_), None) => None,
         (Reuse::Ask(why), entry) => {
@@ -75,14 +80,16 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
             passage.copy.range = asked.range;
             ask(passage, view, entry, held.as_deref());
             super::stand_in(passage, view);
+            passage.copy.name(view, rules);
+            let still = |asked| passage.copy.holds(asked, site.store.purges());
             if matches!(passage.mode, Mode::Pass | Mode::Stale)
                 && let Some(Known::Failed(failure)) =
-                    site.remembered.of(&mut bytes, asked.lookup, &passage.copy.said, now.mono)
+                    site.remembered.of(&mut bytes, asked.lookup, &passage.copy.said, now.mono, still)
             {
                 return Some(Flow::Respond(failed(passage, failure, now)));
             }
             if view.method == "GET" && !wishes.no_store {
-                passage.copy.fill_by(bytes, view, rules);
+                passage.copy.key = Some(bytes.into());
             } else if view.method == "HEAD" && is_nobodys(view, rules) {
                 passage.copy.renews = Some(bytes.into());
             }

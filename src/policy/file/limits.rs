@@ -11,6 +11,7 @@ use crate::policy::{Cache, RequestDirectives, Ttl};
 const MAX_OBJECT: usize = 8 << 20;
 /// Seconds.
 const NEGATIVE_TTL: u64 = 1;
+const TTL_WORDS: &str = "a time such as \"1s\", \"origin\" (only what it gives) or \"heuristic\"";
 const VARY_COOKIES_MAX: usize = 8;
 const CACHE_MEMORY: u64 = 512 << 20;
 /// Keys a limit may hold, visitors a room may queue: what one machine's memory can carry.
@@ -49,6 +50,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
         let request_directives = table.read("request_directives", RequestDirectives::Normal, request_directives);
         let strip_set_cookie = table.read("strip_set_cookie", false, Value::bool);
         let ignore_query = patterns(table.take("ignore_query"));
+        let compress = table.read("compress", true, Value::bool);
         let negative_ttl = time(&mut table, "negative_ttl", NEGATIVE_TTL);
         let default = max_object_default(memory);
         let max_object = table.read("max_object", default, |value| max_object(value, memory));
@@ -65,6 +67,7 @@ pub(super) fn caches(root: &mut Table<'_>, memory: u64) -> Named<Cache> {
             request_directives,
             strip_set_cookie,
             ignore_query,
+            compress,
             negative_ttl,
             max_object,
             read_your_writes,
@@ -85,6 +88,7 @@ pub(super) fn implicit_cache(name: &str, memory: u64) -> Cache {
         request_directives: RequestDirectives::Normal,
         strip_set_cookie: false,
         ignore_query: Vec::new(),
+        compress: true,
         negative_ttl: Duration::from_secs(NEGATIVE_TTL),
         max_object: max_object_default(memory),
         read_your_writes: false,
@@ -98,7 +102,8 @@ fn ttl(value: &Value<'_>) -> Option<Ttl> {
     if value.as_str() == Some("heuristic") {
         return Some(Ttl::Heuristic);
     }
-    value.parse("a duration, \"origin\" or \"heuristic\"", duration_not_zero).map(Ttl::Fixed)
+    let time = |text: &str| duration_not_zero(text).map_err(|problem| problem.help(TTL_WORDS));
+    value.parse("a duration, \"origin\" or \"heuristic\"", time).map(Ttl::Fixed)
 }
 
 fn request_directives(value: &Value<'_>) -> Option<RequestDirectives> {

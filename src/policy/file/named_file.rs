@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{FileError, LoadError, POLICY_FILE_MAX, read_text};
+use crate::files::audit::{self, Finding};
+use crate::policy::Files;
 use crate::policy::diagnose::Diagnostic;
 use crate::waiting_room::page::Page;
 
@@ -34,11 +36,13 @@ pub enum FileKind {
     Token,
     /// The template of a waiting room's page.
     Page { room: String },
+    /// The root of `[files.NAME]`.
+    Root(Box<Files>),
 }
 
 /// The files that a policy names and that are not there or cannot be what it says they are.
 pub fn missing_files(files: &[NamedFile]) -> Vec<Diagnostic> {
-    files.iter().filter_map(missing_file).collect()
+    files.iter().flat_map(findings).collect()
 }
 
 /// Reads the template of a waiting room's page.
@@ -48,6 +52,45 @@ pub fn read_page(path: &Path) -> Result<String, LoadError> {
         why,
         help,
     })
+}
+
+fn findings(file: &NamedFile) -> Vec<Diagnostic> {
+    match &file.kind {
+        FileKind::Root(rules) => audit::look(rules).into_iter().map(|finding| root(file, rules, finding)).collect(),
+        _ => missing_file(file).into_iter().collect(),
+    }
+}
+
+/// What is wrong with a directory that is served.
+fn root(file: &NamedFile, rules: &Files, finding: Finding) -> Diagnostic {
+    let shown = file.path.display();
+    let warn = |message: String, label: &str, help: String| {
+        Diagnostic::warning(file.span.clone(), message).label(label).help(help)
+    };
+    match finding {
+        Finding::Missing => warn(
+            format!("there is no directory {shown}"),
+            "nothing there to serve",
+            "make it and put the files in it; until then they are answered with a 503".to_owned(),
+        ),
+        Finding::NoDirectory => {
+            let message = format!("the root {shown} is no directory");
+            Diagnostic::error(file.span.clone(), message).label("expected a directory of files")
+        }
+        Finding::WorldWritable => warn(
+            format!("anyone on this machine can put files in {shown}"),
+            "and Seawall would serve them",
+            format!("chmod o-w {shown}"),
+        ),
+        Finding::Secrets(names) => {
+            let patterns: Vec<_> = rules.deny.iter().map(|pattern| format!("\"{pattern}\"")).collect();
+            warn(
+                format!("[files.{}] would serve what looks secret: {}", rules.name, names.join(", ")),
+                "anyone can ask for it",
+                format!("move it away, or deny it; denied are: {}", patterns.join(", ")),
+            )
+        }
+    }
 }
 
 fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
@@ -73,6 +116,7 @@ fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
         FileKind::Certificate => ("BEGIN CERTIFICATE-----", "certificate"),
         FileKind::Key => ("PRIVATE KEY-----", "private key"),
         FileKind::Page { room } => return unusable_page(file, room),
+        FileKind::Root(_) => return None,
     };
     match read_text(&file.path, POLICY_FILE_MAX) {
         Ok(text) if text.contains(mark) => None,

@@ -18,7 +18,7 @@ const SERVERS_MAX: usize = 256;
 pub(super) fn read(root: &mut Table<'_>) -> Named<Origin> {
     let found_before = root.report.len();
     let origins = Named::read(root, "origin", one);
-    if origins.items.is_empty() && root.report.len() == found_before {
+    if origins.items.is_empty() && root.report.len() == found_before && !root.has("files") {
         let message = "there is no origin: nothing to protect";
         let help = "add:\n[origin.shop]\nservers = [\"127.0.0.1:9000\"]";
         root.report.add(root.error(message).help(help));

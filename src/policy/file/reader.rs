@@ -254,6 +254,11 @@ impl<'a> Table<'a> {
         Some(self.value(key, item))
     }
 
+    /// Whether `key` stands here, and nobody has taken it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.iter().any(|(k, _)| k.get_ref() == key)
+    }
+
     /// A table that is allowed here.
     pub(super) fn take_table(&mut self, key: &'static str) -> Option<Table<'a>> {
         self.take(key)?.table()

@@ -1,9 +1,12 @@
 //! `[[route]]`: which requests it takes and what it does with them.
 
+mod at;
+
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
+use self::at::{Allowed, at_levels, modes};
 use super::matcher;
 use super::overlap;
 use super::reader::{Problem, Table, Value};
@@ -11,8 +14,8 @@ use super::values::{self, duration_not_zero};
 use super::{Named, house, limits, waiting_room};
 use crate::policy::diagnose::Diagnostic;
 use crate::policy::{
-    Cache, CacheId, Class, Clients, Level, Matcher, Mode, Origin, OriginId, RateLimit, RateLimitId, Route, WaitingRoom,
-    WaitingRoomId,
+    Cache, CacheId, Class, Clients, Files, FilesId, Matcher, Origin, OriginId, RateLimit, RateLimitId, Route,
+    WaitingRoom, WaitingRoomId,
 };
 
 /// The route that stands for a policy without one, and the name of its cache.
@@ -28,6 +31,7 @@ pub(super) struct Names<'p> {
     pub(super) origins: &'p Named<Origin>,
     pub(super) rate_limits: &'p Named<RateLimit>,
     pub(super) waiting_rooms: &'p Named<WaitingRoom>,
+    pub(super) files: &'p Named<Files>,
     pub(super) snapshot: bool,
     pub(super) cache_memory: u64,
     pub(super) max_body_size: u64,
@@ -63,6 +67,8 @@ impl Names<'_> {
         }
         overlap::unreachable(&placed, root.report);
         let last = match placed.last() {
+            // Without an origin, what no route takes is answered with a 404.
+            Some(_) if self.origins.items.is_empty() => None,
             None => Some(self.default_route(root, caches)?),
             Some(last) if !placed.iter().any(|p| overlap::takes_all(&p.route.matcher)) => {
                 Some(self.unmatched_route(&placed, last, root)?)
@@ -79,7 +85,12 @@ impl Names<'_> {
         let default_name = format!("route-{}", at + 1);
         let name = table.read("name", default_name, |v| v.parse("a name", values::name));
         let matcher = matcher::read(&mut table, self.clients);
-        let origin = self.origin(&mut table, &name);
+        let served = table.take("files");
+        let files = served.as_ref().and_then(|v| self.files.refer(v, "files")).map(FilesId);
+        if served.is_some() {
+            only_of_origins(&mut table);
+        }
+        let origin = self.origin(&mut table, &name, served.is_some());
         let limits = table.take("rate_limit");
         let rate_limits = limits.map(|v| self.rate_limits(&v)).unwrap_or_default();
         let cost = table.take("cost").and_then(|v| self.cost(&v, &rate_limits)).unwrap_or(NonZeroU32::MIN);
@@ -92,8 +103,9 @@ impl Names<'_> {
             stale: cache.is_some() || cache_value.is_some_and(|v| v.as_str().is_some()),
             wait: room.is_some(),
             snapshot: self.snapshot,
+            files: served.is_some(),
         };
-        let mode = table.take_table("at").map_or(modes([None; 4]), |at| at_levels(at, &allowed));
+        let mode = table.take_table("at").map_or(modes([None; 4], allowed.files), |at| at_levels(at, &allowed));
         let response_timeout =
             table.read("response_timeout", None, |v| v.parse("a duration", duration_not_zero).map(Some));
         let max_body_size = table.read("max_body_size", self.max_body_size, house::body_size);
@@ -110,6 +122,7 @@ impl Names<'_> {
             waiting_room,
             ends_session,
             cache,
+            files,
             mode,
             response_timeout,
             max_body_size,
@@ -120,10 +133,17 @@ impl Names<'_> {
         Some(Placed { route, span })
     }
 
-    fn origin(&self, table: &mut Table<'_>, name: &str) -> Option<OriginId> {
+    /// Files need none: but one whose level they follow, where what they do depends on it.
+    fn origin(&self, table: &mut Table<'_>, name: &str, has_files: bool) -> Option<OriginId> {
         match (table.take("origin"), self.origins.items.len()) {
             (Some(value), _) => self.origins.refer(&value, "origin").map(OriginId),
-            (None, 0 | 1) => Some(OriginId(0)),
+            (None, 1) => Some(OriginId(0)),
+            (None, _) if has_files && !table.has("at") => Some(OriginId(0)),
+            (None, 0) => {
+                let message = format!("route `{name}` has neither an origin nor files");
+                table.report.add(table.error(message).label("nothing to answer with").help("add: files = \"NAME\""));
+                None
+            }
             (None, _) => {
                 let first = self.origins.names().next().unwrap_or_default();
                 let all: Vec<_> = self.origins.names().collect();
@@ -215,7 +235,8 @@ impl Names<'_> {
             waiting_room: None,
             ends_session: None,
             cache: None,
-            mode: modes([None; 4]),
+            files: None,
+            mode: modes([None; 4], false),
             response_timeout: None,
             max_body_size: self.max_body_size,
             answers_json: false,
@@ -239,6 +260,11 @@ impl Names<'_> {
         for (id, item) in self.waiting_rooms.items.iter().enumerate() {
             if !routes.iter().any(|r| r.waiting_room == Some(WaitingRoomId(id))) {
                 warn("waiting_room", &item.name, &item.span);
+            }
+        }
+        for (id, item) in self.files.items.iter().enumerate() {
+            if !routes.iter().any(|r| r.files == Some(FilesId(id))) {
+                warn("files", &item.name, &item.span);
             }
         }
         for (id, item) in caches.items.iter().enumerate() {
@@ -324,72 +350,11 @@ fn priority(value: &Value<'_>) -> Option<Class> {
     class
 }
 
-/// Which actions this route has the means for.
-struct Allowed {
-    stale: bool,
-    wait: bool,
-    snapshot: bool,
-}
-
-fn at_levels(mut table: Table<'_>, allowed: &Allowed) -> [Mode; 4] {
-    let own = Level::ALL.map(|level| table.take(level.name()).and_then(|value| action(&value, allowed)));
-    table.finish();
-    modes(own)
-}
-
-fn action(value: &Value<'_>, allowed: &Allowed) -> Option<Mode> {
-    const ACTIONS: &str = "\"pass\", \"stale\", \"snapshot\", \"wait\" or \"refuse\"";
-    let written = value.string(ACTIONS)?;
-    let (mode, missing) = match written {
-        "pass" => (Mode::Pass, None),
-        "stale" => (Mode::Stale, (!allowed.stale).then_some(("this route has no cache", "add: cache = \"NAME\""))),
-        "snapshot" => (
-            Mode::Snapshot,
-            (!allowed.snapshot).then_some(("there is no [snapshot]", "add:\n[snapshot]\ndir = \"snapshot\"")),
-        ),
-        "wait" => {
-            (Mode::Wait, (!allowed.wait).then_some(("this route has no waiting room", "add: waiting_room = \"NAME\"")))
-        }
-        "refuse" => (Mode::Refuse, None),
-        _ => {
-            let problem = Problem::new(format!("expected {ACTIONS}"));
-            let near = super::nearest(written, ["pass", "stale", "snapshot", "wait", "refuse"]);
-            value.wrong(match near {
-                Some(near) => problem.help(format!("did you mean \"{near}\"?")),
-                None => problem,
-            });
-            return None;
-        }
-    };
-    if let Some((label, help)) = missing {
-        value.report.add(value.error(format!("`{}` cannot be \"{written}\"", value.path)).label(label).help(help));
-    }
-    Some(mode)
-}
-
-/// A level without its own action takes the one below it; at `static`, where nothing at all is
-/// named, the newest copy held.
-fn modes(own: [Option<Mode>; 4]) -> [Mode; 4] {
-    let nothing_named = own.iter().all(Option::is_none);
-    let mut below = Mode::Pass;
-    let mut modes = own.map(|mode| {
-        below = mode.unwrap_or(below);
-        below
-    });
-    if let ([.., last], true) = (&mut modes, nothing_named) {
-        *last = Mode::Newest;
-    }
-    modes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_level_without_an_action_takes_the_one_below() {
-        assert_eq!(modes([None; 4]), [Mode::Pass, Mode::Pass, Mode::Pass, Mode::Newest]);
-        assert_eq!(modes([None, Some(Mode::Stale), None, None]), [Mode::Pass, Mode::Stale, Mode::Stale, Mode::Stale]);
-        assert_eq!(modes([None, None, None, Some(Mode::Refuse)]), [Mode::Pass, Mode::Pass, Mode::Pass, Mode::Refuse]);
+/// Files are served without an origin: what only matters on the way to one can't be meant.
+fn only_of_origins(table: &mut Table<'_>) {
+    for key in ["cache", "response_timeout", "max_in_flight"] {
+        let Some(value) = table.take(key).filter(|value| value.as_bool() != Some(false)) else { continue };
+        let diagnostic = value.error(format!("`{}` has no meaning for files", value.path));
+        value.report.add(diagnostic.label("no origin is asked").help("leave it out"));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Fill, For, Head, Missed, Verdict};
+use super::{Fill, For, Head, Hint, Missed, Verdict};
 use crate::pipeline::reason::Reason;
 
 /// One who follows a fill. Dropped, it counts no more.
@@ -63,6 +63,21 @@ impl Reader {
                     Verdict::Refused(reason, retry_after) => return Err(Missed::Refused(*reason, *retry_after)),
                     Verdict::Awaited => {}
                 }
+            }
+            news.await;
+        }
+    }
+
+    /// What the origin says before its answer, for the leader alone; it may be that this never comes.
+    pub async fn hint(&self) -> Hint {
+        loop {
+            let news = self.fill.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            if self.leader
+                && let Some(hint) = self.fill.state.lock().hints.pop_front()
+            {
+                return hint;
             }
             news.await;
         }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
-use super::{Fill, Reader};
+use super::{Fill, Held, Reader};
 
 /// Fills in flight at most; the next miss goes to the origin alone.
 pub const MAX_FILLS: usize = 65_536;
@@ -14,6 +15,8 @@ pub const MAX_FILLS: usize = 65_536;
 #[derive(Debug, Default)]
 pub struct Fills {
     table: Mutex<HashMap<Box<[u8]>, Arc<Fill>>>,
+    /// Bytes of the bodies they keep whole.
+    held: Arc<AtomicU64>,
 }
 
 /// What became of joining a fill.
@@ -48,6 +51,11 @@ impl Fills {
         if table.get(key).is_some_and(|held| Arc::ptr_eq(held, fill)) {
             table.remove(key);
         }
+    }
+
+    /// For a fill that is going to keep its body.
+    pub fn held(&self) -> Held {
+        Held::new(&self.held)
     }
 
     /// Fills in flight.

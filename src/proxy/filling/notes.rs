@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::cache::entry::Entry;
 use crate::cache::freshness::{ResponseParts, Terms};
+use crate::cache::purge::Stamp;
 use crate::cache::remembered::{Failure, Known, Remembered, UNSHARED_FOR, is_repeatable};
 use crate::cache::request::Lookup;
 use crate::clock::{Clock, Now};
@@ -21,6 +22,8 @@ pub(super) struct Notes {
     /// A visitor's own request: that it failed may be about them.
     personal: bool,
     negative_ttl: Duration,
+    /// When the origin was asked; until then, when that was to be.
+    asked: Stamp,
     clock: Clock,
 }
 
@@ -37,7 +40,13 @@ impl Notes {
         let cache = passage.site.cache_of(passage.route());
         let negative_ttl = cache.map_or(Duration::ZERO, |cache| cache.negative_ttl);
         let personal = matches!(passage.copy.lookup, Some(Lookup::Personal | Lookup::Authorized));
-        Self { remembered: passage.site.remembered.clone(), slot, personal, negative_ttl, clock }
+        let asked = passage.site.store.purges().stamp(clock.mono());
+        Self { remembered: passage.site.remembered.clone(), slot, personal, negative_ttl, asked, clock }
+    }
+
+    /// The origin is asked now.
+    pub(super) fn asked(&mut self, at: Stamp) {
+        self.asked = at;
     }
 
     /// The origin was not asked, or gave no answer.
@@ -59,7 +68,7 @@ impl Notes {
     }
 
     fn learn(&self, known: Known, keep: Duration) {
-        self.remembered.learn(&self.slot, known, keep, self.clock.mono());
+        self.remembered.learn(&self.slot, known, self.asked, keep, self.clock.mono());
     }
 }
 

@@ -3,29 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
+use super::Miss;
+use super::fields::end_to_end;
 use super::notes::{Failing, Notes};
-use super::{Miss, room_for_fields, run, said};
+use super::storing::{Kept, Storing};
+use crate::cache::encoded::{is_encodable, varies_by_coding};
 use crate::cache::entry::Entry;
-use crate::cache::fill_request::nominated;
-use crate::cache::freshen;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge, withheld};
-use crate::cache::purge::{Mark, Names, Stamp, Tags};
+use crate::cache::jitter::shorten;
+use crate::cache::purge::{Mark, Names, Stamp};
 use crate::cache::remembered::{FAILURE_BODY_MAX, Failure, Slot};
 use crate::cache::request::Lookup;
-use crate::cache::vary::{self, Selecting};
-use crate::cache::{store, tags, version};
+use crate::cache::tags;
 use crate::clock::Now;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::Field;
 use crate::policy;
-use crate::proxy::fill::{Fill, For, Head, Missed, is_error};
-use crate::proxy::forward::{is_hop_by_hop, is_stream};
+use crate::proxy::fill::{Fill, For, Head, Held, Missed};
+use crate::proxy::forward::is_stream;
 use crate::proxy::{Door, RETRY_AFTER_FAILURE};
 
+mod validating;
+
+/// The share (one in so many) of the cache's memory that bodies of fills in flight may take beside it.
+const FILLS_SHARE: u64 = 2;
 /// A body up to this size is put together where its last piece arrives; a larger one where it holds
 /// nobody up.
 const GATHERED_AT_ONCE: usize = 1 << 20;
@@ -48,6 +53,9 @@ pub struct Writer {
     /// Body bytes so far, and at most if the body is kept whole.
     bytes: usize,
     max: usize,
+    held: Held,
+    /// Bytes that all fills may keep.
+    held_max: u64,
     notes: Notes,
     /// What becomes of the fill is known, and noted.
     settled: bool,
@@ -55,34 +63,11 @@ pub struct Writer {
     handed_on: bool,
 }
 
-/// What is known of an entry to be, before its body is there.
-struct Storing {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    terms: Terms,
-    selecting: Selecting,
-    arrived: Now,
-    mark: Mark,
-    store: Arc<store::Store>,
-    /// The body, where the origin said that it is still right.
-    body: Option<Bytes>,
-}
-
-/// An answer to be kept, but for what is for one reader alone.
-struct Kept {
-    status: u16,
-    fields: Vec<(String, Vec<u8>)>,
-    length: Option<u64>,
-    terms: Terms,
-    selecting: Selecting,
-    mark: Mark,
-    body: Option<Bytes>,
-}
-
 impl Writer {
     pub(super) fn new(door: Arc<Door>, fill: Arc<Fill>, slot: Slot, miss: Miss<'_>, passage: &Passage) -> Self {
         let asked = door.clock.now();
         let notes = Notes::new(passage, slot.clone(), door.clock);
+        let (held, held_max) = (door.fills.held(), passage.site.policy.cache_memory / FILLS_SHARE);
         Self {
             door,
             fill,
@@ -97,6 +82,8 @@ impl Writer {
             failing: None,
             bytes: 0,
             max: 0,
+            held,
+            held_max,
             notes,
             settled: false,
             handed_on: false,
@@ -112,6 +99,7 @@ impl Writer {
         self.asked = self.door.clock.now();
         self.stamp = passage.site.store.purges().stamp(self.asked.mono);
         self.fill.asked.set(self.stamp);
+        self.notes.asked(self.stamp);
         self.request.clone()
     }
 
@@ -125,6 +113,13 @@ impl Writer {
         self.notes.unanswered(reason);
         self.fill.refuse(reason, retry_after);
         self.door.fills.remove(&self.slot, &self.fill);
+    }
+
+    /// What the origin says before its answer (RFC 8297).
+    pub fn hint(&self, response: &ResponseHeader) {
+        let all: Vec<Field<'_>> =
+            response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+        self.fill.hint(end_to_end(&all));
     }
 
     /// The answer's head: judged, and opened to those it is for.
@@ -164,7 +159,9 @@ impl Writer {
                 }
                 self.max = cache.max_object;
                 let mark = self.mark(response);
-                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body: None }, now);
+                let codings = (cache.compress && is_encodable(response)).then(Arc::default);
+                let kept = Kept { status, fields, length, terms, selecting, mark, body: None, codings };
+                self.keep(passage, kept, now);
             }
             (Some((Store::No(Unstorable::TooLarge), cache)), Some(_))
                 if self.would_store(passage, cache, response, now) =>
@@ -199,16 +196,24 @@ impl Writer {
 
     /// Opens an answer that an entry comes of.
     fn keep(&mut self, passage: &Passage, kept: Kept, now: Now) {
-        let Kept { status, fields, length, terms, selecting, mark, body } = kept;
+        let Kept { status, fields, length, terms, selecting, mark, body, codings } = kept;
+        let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
+        let terms = Terms { fresh_for, ..terms };
         let store = passage.site.store.clone();
         let whole: Vec<Field<'_>> = fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
         let withheld = withheld(&ResponseParts { status, fields: &whole });
         let is_own = |(name, _): &(String, Vec<u8>)| withheld.iter().any(|own| own == name.as_bytes());
         let stored = fields.clone();
-        let (own, fields) = fields.into_iter().partition(is_own);
+        let (own, mut fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(is_own);
+        if codings.is_some() && !varies_by_coding(fields.iter().filter(|(n, _)| n == "vary").map(|(_, v)| v.as_slice()))
+        {
+            // Who follows gets it as it came; the next in a coding.
+            fields.push(("vary".to_owned(), b"Accept-Encoding".to_vec()));
+        }
         let said = body.is_some().then_some(304);
         let head = Head { status, fields, length, stored: true, own, selecting: selecting.clone(), said };
-        self.storing = Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body });
+        self.storing =
+            Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body, codings });
         let mut whom = For::Everyone;
         if terms.is_for_one_use() {
             // Who comes from now on has to ask for themselves.
@@ -218,77 +223,6 @@ impl Writer {
             }
         }
         self.fill.open(head, whom, true);
-    }
-
-    /// For which requests an answer is; none if it is for no other.
-    fn selecting(&self, passage: &Passage, response: &ResponseParts<'_>) -> Option<Selecting> {
-        let names = vary::names(response)?;
-        // The level is told with each request, and is in no key.
-        let level = passage.site.policy.level.header.as_ref();
-        if level.is_some_and(|level| names.iter().any(|name| name.eq_ignore_ascii_case(level))) {
-            return None;
-        }
-        Some(Selecting::of(&names, said(&self.request, &mut room_for_fields())))
-    }
-
-    /// An error that would take the place of a copy that is better than it (RFC 5861 §4).
-    fn stands_for_good(&self, passage: &Passage, status: u16, now: Now) -> bool {
-        if !is_error(status) {
-            return false;
-        }
-        let mut room = room_for_fields();
-        let held = passage.site.store.get(&self.key);
-        let held = held.as_ref().and_then(|variants| variants.select(said(&self.request, &mut room)));
-        held.is_some_and(|entry| !is_error(entry.status()) && entry.is_good_on_error(now.mono))
-    }
-
-    /// A 304: the copy is still right, and is what its fields now say (RFC 9111 §4.3.4).
-    fn validated(&mut self, passage: &Passage, update: &ResponseParts<'_>, now: Now) {
-        let Some(entry) = self.validates.take() else {
-            // Nobody asked whether anything is still right.
-            return self.refuse(Reason::OriginFailed, RETRY_AFTER_FAILURE);
-        };
-        if !freshen::is_about(&entry, update) {
-            return self.ask_for_the_whole(passage);
-        }
-        let merged = freshen::merged(&entry, update);
-        let parts = ResponseParts { status: entry.status(), fields: &freshen::borrowed(&merged) };
-        let exchange = Exchange { request: self.asked, response: now };
-        let verdict = passage.copy.lookup.zip(passage.site.cache_of(passage.route()));
-        let verdict = verdict.map(|(lookup, cache)| (judge(&parts, lookup, cache, exchange), cache));
-        let (status, mut fields) = (entry.status(), end_to_end(parts.fields));
-        let body = entry.body().clone();
-        let length = (status != 204).then_some(body.len() as u64);
-        match (verdict, self.selecting(passage, &parts)) {
-            (Some((Store::Yes(terms), cache)), Some(selecting)) => {
-                if cache.strip_set_cookie {
-                    fields.retain(|(name, _)| name != "set-cookie");
-                }
-                let body = Some(body.clone());
-                // What the origin does not say anew still holds (RFC 9111 §4.3.4), tags too.
-                let mark = match self.mark(update) {
-                    said if said.tags() == Tags::None => entry.mark().asked_again(self.stamp),
-                    said => said,
-                };
-                self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body }, now);
-            }
-            _ => {
-                entry.expire(now.mono);
-                self.for_leader(Head { status, fields, length, said: Some(304), ..Head::default() });
-            }
-        }
-        self.fill.push(body);
-        self.end();
-    }
-
-    /// The origin's word was about something else than the copy: it is asked anew, for the whole, by another
-    /// writer of the same fill (RFC 9111 §4.3.3).
-    fn ask_for_the_whole(&mut self, passage: &Passage) {
-        let miss = Miss { key: &self.key, head: unconditional(&self.request) };
-        let mut writer = Self::new(self.door.clone(), self.fill.clone(), self.slot.clone(), miss, passage);
-        writer.names = self.names.clone();
-        self.handed_on = true;
-        tokio::spawn(run(self.door.clone(), passage.for_fill(), writer));
     }
 
     /// Whoever asks next does not wait to hear that this is not for them.
@@ -326,8 +260,9 @@ impl Writer {
         }
         if let Some(piece) = piece {
             self.bytes = self.bytes.saturating_add(piece.len());
-            if self.bytes > self.max && self.max > 0 {
+            if self.max > 0 && (self.bytes > self.max || !self.held.grow(piece.len(), self.held_max)) {
                 self.windowed(200);
+                self.held.let_go();
                 self.fill.let_go();
             }
             self.fill.push(piece.clone());
@@ -367,18 +302,6 @@ impl Writer {
     }
 }
 
-impl Storing {
-    /// Puts it into the store.
-    fn keep(self, key: Box<[u8]>, request: &[u8], body: Bytes) {
-        let fields: Vec<Field<'_>> = self.fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
-        let response = ResponseParts { status: self.status, fields: &fields };
-        let entry = Entry::new(&response, body, self.terms, self.arrived);
-        let entry = entry.for_requests(self.selecting).marked(self.mark);
-        let mut room = room_for_fields();
-        self.store.insert(key, Arc::new(entry), said(request, &mut room), self.arrived.mono);
-    }
-}
-
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.handed_on {
@@ -393,30 +316,7 @@ impl Drop for Writer {
     }
 }
 
-/// A request without its conditions.
-fn unconditional(head: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(head.len());
-    for line in head.split_inclusive(|b| *b == b'\n') {
-        if !line.starts_with(b"if-none-match:") && !line.starts_with(b"if-modified-since:") {
-            out.extend_from_slice(line);
-        }
-    }
-    out.freeze()
-}
-
 /// An error of the origin's that is about nobody in particular: the request was nobody's.
 fn is_failure(status: u16, passage: &Passage) -> bool {
     status >= 500 && passage.copy.lookup == Some(Lookup::Plain)
-}
-
-/// What may be passed on. The length is written anew by whoever sends the body.
-fn end_to_end(fields: &[Field<'_>]) -> Vec<(String, Vec<u8>)> {
-    let nominated = nominated(fields);
-    fields
-        .iter()
-        .filter(|f| !is_hop_by_hop(f.name) && f.name != "content-length" && f.name != "seawall-room")
-        .filter(|f| !tags::is_hidden(f.name) && f.name != version::FIELD)
-        .filter(|f| !nominated.iter().any(|n| n == f.name))
-        .map(|f| (f.name.to_owned(), f.value.to_vec()))
-        .collect()
 }
