@@ -1,5 +1,7 @@
 //! The snapshot: taken of real sites and of sites that misbehave, and shown once the origin is gone.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -60,7 +62,7 @@ fn documentation() -> PathBuf {
     let dirs = std::fs::read_dir(below).unwrap().map_while(Result::ok).map(|entry| entry.path().join("html"));
     let found =
         dirs.filter(|dir| dir.to_string_lossy().contains("/postgresql-doc-") && dir.join("index.html").exists());
-    found.max().expect("no documentation here: apt-get install postgresql-doc")
+    found.max().unwrap_or_else(|| panic!("no documentation here: apt-get install postgresql-doc"))
 }
 
 fn is_snapshot(answer: &Answer) -> bool {

@@ -17,6 +17,7 @@ use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
 use crate::cache::directives::Directives;
+use crate::cache::entry::Entry;
 use crate::cache::key::host;
 use crate::cache::request::{Lookup, lookup};
 use crate::cache::reuse::granted;
@@ -190,19 +191,25 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     passage.counts_for = counts_for(passage, view);
     let of_copy = copies::find(passage, view, now);
-    let is_outdone = |passage: &mut Passage| match &of_copy {
-        Some(Flow::Respond(Answer { content: Content::Copy(entry) | Content::NotModified(entry), .. })) => {
-            stand_in(passage, view);
-            passage.copy.file.as_ref().is_some_and(|file| file.is_newer_than(entry, now.mono))
-        }
-        _ => false,
+    let stale = match &of_copy {
+        Some(Flow::Respond(Answer {
+            reason: Reason::Stale,
+            content: Content::Copy(entry) | Content::NotModified(entry) | Content::Part(entry, _),
+            ..
+        })) => Some(entry),
+        _ => None,
+    };
+    let is_outdone = |passage: &mut Passage, entry: &Entry| {
+        stand_in(passage, view);
+        passage.copy.file.as_ref().is_some_and(|file| file.is_newer_than(entry))
     };
     let mode = passage.mode;
     let prefers_newest = matches!(mode, Mode::Snapshot | Mode::Newest);
-    if of_copy.is_some() && !(prefers_newest && is_outdone(passage)) {
-        return of_copy.unwrap_or(Flow::Continue);
+    let is_outdone = prefers_newest && stale.is_some_and(|entry| is_outdone(passage, entry));
+    match of_copy {
+        Some(flow) if !is_outdone => return flow,
+        _ => stand_in(passage, view),
     }
-    stand_in(passage, view);
     if prefers_newest {
         if let Some(file) = passage.copy.file.take() {
             return Flow::Respond(Answer::of_file(file, passage.copy.has_file, "snapshot", now.unix_ms));

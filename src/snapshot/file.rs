@@ -6,11 +6,10 @@ use http::header::{DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue};
 
 use super::manifest::Form;
-use crate::cache::entry::{Entry, State};
+use crate::cache::entry::Entry;
 use crate::cache::key::Encodings;
 use crate::cache::precondition::{Precondition, Validators, evaluate, unix_seconds};
 use crate::cache::purge::Stamp;
-use crate::clock::Mono;
 use crate::pipeline::view::View;
 
 /// A file that can be served.
@@ -43,9 +42,9 @@ impl File {
         self.is_dated().then(|| unix_ms.saturating_sub(self.since_unix_ms) / 1000)
     }
 
-    /// Whether it says more than a copy that is no longer fresh: one that was asked for before it.
-    pub fn is_newer_than(&self, entry: &Entry, now: Mono) -> bool {
-        entry.state(now) != State::Fresh && entry.mark().stamp() < Stamp::from_unix_ms(self.since_unix_ms)
+    /// Whether it says more than a copy: one that was asked for before it.
+    pub fn is_newer_than(&self, entry: &Entry) -> bool {
+        entry.mark().stamp() < Stamp::from_unix_ms(self.since_unix_ms)
     }
 
     /// Whether the one who asks has it already.
