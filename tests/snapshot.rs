@@ -310,8 +310,7 @@ fn a_running_edge_takes_one_by_itself_and_shows_each_new_one_without_a_signal() 
     // What nobody links to is found by how often it is asked for.
     assert!(edge.cli(&["level", "release"]).status.success());
     (0..200).for_each(|_| drop(edge.get("/unlinked", "")));
-    let ask = "POST /api/v1/snapshot HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-        Content-Length: 2\r\n\r\n{}";
+    let ask = support::client::post("/api/v1/snapshot", "Content-Type: application/json\r\n", "{\"who\":\"test\"}");
     assert_eq!(support::Client::connect(edge.admin).send(ask).answer().status, 200);
     eventually("one more was taken", || edge.status()["snapshot"]["urls"] == 2);
     assert!(edge.cli(&["level", "pin", "static"]).status.success());

@@ -18,7 +18,6 @@ use super::view::{BodyKind, View};
 use crate::admission::Ask;
 use crate::cache::directives::Directives;
 use crate::cache::entry::Entry;
-use crate::cache::key::host;
 use crate::cache::request::{Lookup, lookup};
 use crate::cache::reuse::granted;
 use crate::clock::Now;
@@ -26,7 +25,6 @@ use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
-use crate::snapshot::address::Address;
 
 pub use files::{explain_files, files};
 
@@ -34,9 +32,6 @@ pub use files::{explain_files, files};
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
-
-/// Of so many requests one counts for what is popular.
-const COUNTED_ONE_IN: u64 = 8;
 
 /// Which route it is, and how much it matters. Seawall's own URLs have none.
 pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
@@ -189,7 +184,7 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    passage.counts_for = counts_for(passage, view);
+    passage.counts_for = copies::counts_for(passage, view);
     let of_copy = copies::find(passage, view, now);
     let stale = match &of_copy {
         Some(Flow::Respond(Answer {
@@ -217,14 +212,6 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         return Flow::Respond(switched_off(passage, view));
     }
     Flow::Continue
-}
-
-/// The page that a request speaks for, if it is one of the sample by which the popular ones are found.
-fn counts_for(passage: &Passage, view: &View<'_>) -> Option<Box<Address>> {
-    let is_shown = matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest));
-    let in_sample = passage.site.policy.snapshot.is_some() && passage.id.lot().is_multiple_of(COUNTED_ONE_IN);
-    let counts = in_sample && is_shown && view.method == "GET";
-    counts.then(|| Box::new(Address { host: host(view).to_owned(), target: view.target() }))
 }
 
 /// The file of the snapshot that may stand in for the origin: wherever the route says it does at static, not
