@@ -47,6 +47,7 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/status", get(async |State(edge): State<Arc<Edge>>| Json(status(&edge))))
         .route("/api/v1/level", post(set_level))
+        .route("/api/v1/snapshot", post(take_snapshot))
         .merge(rooms::routes())
         .merge(purge::routes())
         .layer(middleware::from_fn_with_state(edge.clone(), while_in_charge))
@@ -70,7 +71,8 @@ async fn while_in_charge(State(edge): State<Arc<Edge>>, request: Request, next: 
 async fn index() -> &'static str {
     "Seawall\n\n/healthz         the process lives\n/readyz          it takes visitors\n/metrics         OpenMetrics\n\
      /api/v1/status   JSON; or: seawall status\n/api/v1/level    POST; or: seawall level\n\
-     /api/v1/rooms    JSON, POST to one of them; or: seawall room\n/api/v1/purge    POST; or: seawall purge\n"
+     /api/v1/rooms    JSON, POST to one of them; or: seawall room\n/api/v1/purge    POST; or: seawall purge\n\
+     /api/v1/snapshot POST: take one now, at the edge\n"
 }
 
 async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, &'static str) {
@@ -214,6 +216,31 @@ async fn set_level(
     set.who = caller.who(&set.who)?;
     let site = edge.door.site.load_full();
     change_level(&edge, &site, &set).map(Json).map_err(Problem::bad)
+}
+
+/// A snapshot to be taken, as `/api/v1/snapshot` takes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TakeSnapshot {
+    /// A token says it, where one is shown.
+    #[serde(default)]
+    who: String,
+    #[serde(default)]
+    why: String,
+}
+
+async fn take_snapshot(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Caller>,
+    take: Result<Json<TakeSnapshot>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(take) = take?;
+    let who = caller.who(&take.who)?;
+    if edge.take_snapshot() {
+        tracing::info!(who, why = take.why, "a snapshot is wanted");
+        return Ok(Json(json!({ "wanted": true })));
+    }
+    Err(Problem::bad("the policy has no [snapshot]".to_owned()))
 }
 
 fn change_level(edge: &Edge, site: &Site, set: &SetLevel) -> Result<Value, String> {

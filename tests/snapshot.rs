@@ -1,5 +1,7 @@
 //! The snapshot: taken of real sites and of sites that misbehave, and shown once the origin is gone.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -60,7 +62,7 @@ fn documentation() -> PathBuf {
     let dirs = std::fs::read_dir(below).unwrap().map_while(Result::ok).map(|entry| entry.path().join("html"));
     let found =
         dirs.filter(|dir| dir.to_string_lossy().contains("/postgresql-doc-") && dir.join("index.html").exists());
-    found.max().expect("no documentation here: apt-get install postgresql-doc")
+    found.max().unwrap_or_else(|| panic!("no documentation here: apt-get install postgresql-doc"))
 }
 
 fn is_snapshot(answer: &Answer) -> bool {
@@ -161,6 +163,8 @@ fn what_may_be_somebodys_is_left_out_and_the_report_says_why() {
         assert_eq!(edge.get(uncovered, "").status, 503, "{uncovered}");
     }
     let whole = edge.get("/", "");
+    assert!(edge.cli(&["purge", "--url", "http://localhost/list?page=2"]).status.success());
+    assert_eq!(edge.get("/list?page=2", "").status, 503, "what was purged is gone here too");
     let known = format!("If-None-Match: {}\r\n", whole.field("etag").unwrap());
     assert_eq!(edge.get("/", &known).status, 304);
     let mut h2 = H2::connect(edge.tls);
@@ -303,6 +307,16 @@ fn a_running_edge_takes_one_by_itself_and_shows_each_new_one_without_a_signal() 
     let first = edge.get("/", "");
     assert!(is_snapshot(&first) && first.text().contains("visit"));
 
+    // What nobody links to is found by how often it is asked for.
+    assert!(edge.cli(&["level", "release"]).status.success());
+    (0..200).for_each(|_| drop(edge.get("/unlinked", "")));
+    let ask = support::client::post("/api/v1/snapshot", "Content-Type: application/json\r\n", "{\"who\":\"test\"}");
+    assert_eq!(support::Client::connect(edge.admin).send(ask).answer().status, 200);
+    eventually("one more was taken", || edge.status()["snapshot"]["urls"] == 2);
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    assert!(edge.get("/unlinked", "").text().contains("nobody links here"));
+    let first = edge.get("/", "");
+
     // Another process waits while the level is above normal.
     let asked = place.count();
     std::fs::write(edge.dir().join("admin.toml"), with_admin(&edge, &rules(place.address, every))).unwrap();
@@ -383,4 +397,34 @@ fn an_origin_that_is_busy_is_asked_again_and_one_that_is_gone_changes_nothing() 
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("gives no answers"), "{output:?}");
     assert_eq!(report(dir.path())["urls"], 1, "the one before stays");
+}
+
+#[test]
+fn the_newest_of_copy_and_snapshot_is_shown() {
+    let version = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+    let now = version.clone();
+    let place = Origin::start(move |request, to| match request.target.as_str() {
+        "/" => page(to, &format!("version {}", now.load(Ordering::SeqCst))),
+        _ => status(to, "404 Not Found", ""),
+    });
+    let cached = "seeds = [\"/\"]\n[cache.page]\nttl = \"1s\"\n[[route]]\nname = \"all\"\ncache = \"page\"\n";
+    let edge = Edge::start_in(site(place.address, cached), &rules(place.address, cached));
+    let shown = |path: &str| {
+        let answers = [edge.get(path, ""), H2::connect(edge.tls).get(path, &[])];
+        answers.map(|answer| (answer.text().replace("<!doctype html><title>t</title>", ""), is_snapshot(&answer)))
+    };
+    let all = |text: &str, of_snapshot: bool| [(text.to_owned(), of_snapshot), (text.to_owned(), of_snapshot)];
+    assert_eq!(shown("/"), all("version 1", false));
+    std::thread::sleep(Duration::from_millis(2100));
+    version.store(2, Ordering::SeqCst);
+    take(edge.dir(), &["--regardless"]);
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    eventually("the newer snapshot outdoes the copy", || shown("/") == all("version 2", true));
+    version.store(3, Ordering::SeqCst);
+    assert!(edge.cli(&["level", "release"]).status.success());
+    std::thread::sleep(Duration::from_millis(1100));
+    eventually("a newer copy is held", || shown("/") == all("version 3", false));
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(shown("/"), all("version 3", false), "the copy is the newer one");
 }

@@ -36,6 +36,8 @@ struct State {
     /// URLs settled, and still to ask for.
     progress: Option<(usize, usize)>,
     last_error: Option<String>,
+    /// An operator wants one now.
+    wanted: bool,
 }
 
 /// Shows each new snapshot, and writes down what is popular.
@@ -110,11 +112,12 @@ pub(super) async fn keep_taking(edge: Arc<Edge>) {
         tokio::time::sleep(LOOK_EVERY).await;
         let site = edge.door.site.load_full();
         let Some(rules) = site.policy.snapshot.clone() else { continue };
-        let Some(every) = rules.every else { continue };
+        let wanted = std::mem::take(&mut edge.taking.0.lock().wanted);
+        let Some(every) = rules.every.or(wanted.then_some(Duration::ZERO)) else { continue };
         let taken = site.snapshot.get().and_then(|shown| shown.taken_unix_ms);
         let now = edge.clock.now();
         let old = taken.is_none_or(|taken| u128::from(now.unix_ms.saturating_sub(taken)) >= every.as_millis());
-        if !old || now.mono < not_before || edge.draining() {
+        if edge.draining() || !(wanted || (old && now.mono >= not_before)) {
             continue;
         }
         let outcome = take(&edge, &site, &rules).await;
@@ -144,6 +147,13 @@ async fn take(edge: &Arc<Edge>, site: &Site, rules: &policy::Snapshot) -> Result
 }
 
 impl Edge {
+    /// Takes one as soon as the origin has time; false where the policy has no `[snapshot]`.
+    pub fn take_snapshot(&self) -> bool {
+        let has_rules = self.door.site.load().policy.snapshot.is_some();
+        self.taking.0.lock().wanted |= has_rules;
+        has_rules
+    }
+
     /// Whether the last attempt to take one failed.
     pub fn snapshot_failed(&self) -> bool {
         self.taking.0.lock().last_error.is_some()

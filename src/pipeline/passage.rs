@@ -18,7 +18,7 @@ use super::site::Site;
 use super::view::{Scheme, Version, View};
 use crate::cache::directives::Directives;
 use crate::cache::encoded::Job;
-use crate::cache::entry::Entry;
+use crate::cache::entry::{Entry, State};
 use crate::cache::key::kept_parameters;
 use crate::cache::purge::{Names, Purges, Stamp, Tags, Verdict};
 use crate::cache::request::Lookup;
@@ -249,7 +249,10 @@ impl Passage {
     /// The answer where the origin failed or can't be asked: the newest copy held, or an honest
     /// refusal. A write is never answered from a copy.
     pub fn fall_back(&mut self, reason: Reason, retry_after: Duration, now: Now) -> Answer {
-        let held = self.copy.fallback.take().filter(|entry| self.is_good_on_error(entry, now));
+        let file = self.copy.file.as_ref();
+        let is_outdone =
+            |entry: &Entry| entry.state(now.mono) != State::Fresh && file.is_some_and(|file| file.is_newer_than(entry));
+        let held = self.copy.fallback.take().filter(|entry| self.is_good_on_error(entry, now) && !is_outdone(entry));
         if let Some(entry) = held {
             let note = CacheStatus::StaleIfError { status: self.copy.failed };
             let age = entry.age_seconds(now.mono);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use compact_str::ToCompactString;
 
 use super::Flow;
-use super::answer::{Answer, Format};
+use super::answer::{Answer, Content, Format};
 use super::origin::Admitted;
 use super::own;
 use super::passage::{CopyUse, Passage};
@@ -17,7 +17,7 @@ use super::room::{Asks, Entrance};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
 use crate::cache::directives::Directives;
-use crate::cache::key::host;
+use crate::cache::entry::Entry;
 use crate::cache::request::{Lookup, lookup};
 use crate::cache::reuse::granted;
 use crate::clock::Now;
@@ -25,7 +25,6 @@ use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
-use crate::snapshot::address::Address;
 
 pub use files::{explain_files, files};
 
@@ -33,9 +32,6 @@ pub use files::{explain_files, files};
 const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
 /// When to come back to what is switched off.
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
-
-/// Of so many requests one counts for what is popular.
-const COUNTED_ONE_IN: u64 = 8;
 
 /// Which route it is, and how much it matters. Seawall's own URLs have none.
 pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
@@ -188,27 +184,34 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
 pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    passage.counts_for = counts_for(passage, view);
-    if let Some(flow) = copies::find(passage, view, now) {
-        return flow;
-    }
-    stand_in(passage, view);
+    passage.counts_for = copies::counts_for(passage, view);
+    let of_copy = copies::find(passage, view, now);
+    let stale = match &of_copy {
+        Some(Flow::Respond(Answer {
+            reason: Reason::Stale,
+            content: Content::Copy(entry) | Content::NotModified(entry) | Content::Part(entry, _),
+            ..
+        })) => Some(entry),
+        _ => None,
+    };
+    let is_outdone = |passage: &mut Passage, entry: &Entry| {
+        stand_in(passage, view);
+        passage.copy.file.as_ref().is_some_and(|file| file.is_newer_than(entry))
+    };
     let mode = passage.mode;
-    if matches!(mode, Mode::Snapshot | Mode::Newest) {
+    let prefers_newest = matches!(mode, Mode::Snapshot | Mode::Newest);
+    let is_outdone = prefers_newest && stale.is_some_and(|entry| is_outdone(passage, entry));
+    match of_copy {
+        Some(flow) if !is_outdone => return flow,
+        _ => stand_in(passage, view),
+    }
+    if prefers_newest {
         if let Some(file) = passage.copy.file.take() {
             return Flow::Respond(Answer::of_file(file, passage.copy.has_file, "snapshot", now.unix_ms));
         }
         return Flow::Respond(switched_off(passage, view));
     }
     Flow::Continue
-}
-
-/// The page that a request speaks for, if it is one of the sample by which the popular ones are found.
-fn counts_for(passage: &Passage, view: &View<'_>) -> Option<Box<Address>> {
-    let is_shown = matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest));
-    let in_sample = passage.site.policy.snapshot.is_some() && passage.id.lot().is_multiple_of(COUNTED_ONE_IN);
-    let counts = in_sample && is_shown && view.method == "GET";
-    counts.then(|| Box::new(Address { host: host(view).to_owned(), target: view.target() }))
 }
 
 /// The file of the snapshot that may stand in for the origin: wherever the route says it does at static, not

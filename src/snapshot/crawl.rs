@@ -155,12 +155,11 @@ impl<'a> Crawl<'a> {
                 step.outcome = Outcome::Kept(page.clone());
             }
             self.journal.write(&step)?;
-            self.done += 1;
+            let address = step.wanted.address.clone();
             let why = if let Outcome::LeftOut(why) = step.outcome { Some(why) } else { None };
-            let (done, left, bytes) = (self.done, self.frontier.len(), self.bytes);
-            (self.tell)(&Told { done, left, bytes, address: &step.wanted.address, why });
-            self.done -= 1;
             self.take_up(step);
+            let (done, left, bytes) = (self.done, self.frontier.len(), self.bytes);
+            (self.tell)(&Told { done, left, bytes, address: &address, why });
         }
         if self.manifest.pages.is_empty() {
             let why = self.manifest.left_out.first();

@@ -66,6 +66,8 @@ impl Disk {
 
     /// Where a body lies.
     pub fn object(&self, hash: &str) -> PathBuf {
+        // A hash is hex; what else a file may say leads nowhere.
+        let hash = if hash.bytes().all(|b| b.is_ascii_hexdigit()) { hash } else { "_" };
         self.root.join("objects").join(hash.get(..2).unwrap_or("_")).join(hash)
     }
 

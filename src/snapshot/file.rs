@@ -6,8 +6,10 @@ use http::header::{DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue};
 
 use super::manifest::Form;
+use crate::cache::entry::Entry;
 use crate::cache::key::Encodings;
 use crate::cache::precondition::{Precondition, Validators, evaluate, unix_seconds};
+use crate::cache::purge::Stamp;
 use crate::pipeline::view::View;
 
 /// A file that can be served.
@@ -38,6 +40,11 @@ impl File {
     /// Its age at this moment, where it is known.
     pub fn age_seconds(&self, unix_ms: u64) -> Option<u64> {
         self.is_dated().then(|| unix_ms.saturating_sub(self.since_unix_ms) / 1000)
+    }
+
+    /// Whether it says more than a copy: one that was asked for before it.
+    pub fn is_newer_than(&self, entry: &Entry) -> bool {
+        entry.mark().stamp() < Stamp::from_unix_ms(self.since_unix_ms)
     }
 
     /// Whether the one who asks has it already.

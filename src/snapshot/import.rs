@@ -33,17 +33,17 @@ pub fn import(dir: &Path, disk: &Disk, unix_ms: u64) -> Result<Manifest, DiskErr
                 manifest.leave_out(&format!("{host}/{name}"), Why::TooLarge);
                 continue;
             }
-            let object = disk.put(&std::fs::read(&path).map_err(in_dir)?)?;
+            let body = std::fs::read(&path).map_err(in_dir)?;
+            let object = disk.put(&body)?;
+            let kind = kind_of(name, &body);
             let modified = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
             let date = httpdate::fmt_http_date(UNIX_EPOCH + modified);
             for target in targets(name, |other| listing.files.contains_key(other)) {
-                let kind = plain::content_type(Path::new(name.split_once('?').map_or(name.as_str(), |(page, _)| page)));
-                let kind = if name.ends_with(ADJUSTED) { "text/html; charset=utf-8".to_owned() } else { kind };
                 manifest.pages.push(Page {
                     host: host.clone(),
                     target,
                     status: 200,
-                    fields: vec![("content-type".to_owned(), kind), ("last-modified".to_owned(), date.clone())],
+                    fields: vec![("content-type".to_owned(), kind.clone()), ("last-modified".to_owned(), date.clone())],
                     object: Some(object.clone()),
                     // When it was made, nobody knows better than when it was taken in.
                     date_unix_ms: unix_ms,
@@ -56,6 +56,20 @@ pub fn import(dir: &Path, disk: &Disk, unix_ms: u64) -> Result<Manifest, DiskErr
         }
     }
     Ok(manifest)
+}
+
+/// The media type by the file's name; where that tells none, a page is known by how it begins.
+fn kind_of(name: &str, body: &[u8]) -> String {
+    const HTML: &str = "text/html; charset=utf-8";
+    let page = name.split_once('?').map_or(name, |(page, _)| page);
+    let begins = body.trim_ascii_start().get(..14).unwrap_or(body).to_ascii_lowercase();
+    let is_html = begins.starts_with(b"<!doctype html") || begins.starts_with(b"<html");
+    let unknown = mime_guess::from_path(page).is_empty();
+    if name.ends_with(ADJUSTED) || (unknown && is_html) {
+        HTML.to_owned()
+    } else {
+        plain::content_type(Path::new(page))
+    }
 }
 
 /// The directories of a mirror by their host; one that is no mirror stands for every host.
@@ -118,6 +132,14 @@ mod tests {
         assert_eq!(all("about.html", &["about"]), ["/about.html"]);
         assert_eq!(all("list?page=2.html", &[]), ["/list?page=2.html", "/list?page=2"]);
         assert_eq!(all("a b%#.css", &[]), ["/a%20b%25%23.css"]);
+    }
+
+    #[test]
+    fn a_page_without_a_telling_name_is_known_by_how_it_begins() {
+        assert_eq!(kind_of("about", b" <!DOCTYPE html><p>"), "text/html; charset=utf-8");
+        assert_eq!(kind_of("list.php?page=2.html", b"x"), "text/html; charset=utf-8");
+        assert_eq!(kind_of("data", b"\0"), "application/octet-stream");
+        assert_eq!(kind_of("a.css?v=2", b"a{}"), "text/css; charset=utf-8");
     }
 
     #[test]

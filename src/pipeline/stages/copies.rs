@@ -23,12 +23,16 @@ use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::View;
 use crate::policy::{Level, Mode};
+use crate::snapshot::address::Address;
 
 /// When to come back to an origin that failed a moment ago.
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Times as long as otherwise a copy is served while a new one is fetched, from `elevated` on: an origin
 /// under pressure may take its time with it.
 const STALE_STRETCH: u32 = 2;
+
+/// Of so many requests one counts for what is popular.
+const COUNTED_ONE_IN: u64 = 8;
 
 /// A copy, where one answers; otherwise notes what is held for those who ask the origin.
 pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> {
@@ -96,6 +100,14 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
             None
         }
     }
+}
+
+/// The page that a request speaks for, if it is one of the sample by which the popular ones are found.
+pub(super) fn counts_for(passage: &Passage, view: &View<'_>) -> Option<Box<Address>> {
+    let is_shown = matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest));
+    let in_sample = passage.site.policy.snapshot.is_some() && passage.id.lot().is_multiple_of(COUNTED_ONE_IN);
+    let counts = in_sample && is_shown && view.method == "GET";
+    counts.then(|| Box::new(Address { host: key::host(view).to_owned(), target: view.target() }))
 }
 
 /// Whether this copy answers, by what the request wishes and by what the level prefers.
