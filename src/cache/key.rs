@@ -140,7 +140,7 @@ pub fn url(key: &[u8]) -> &[u8] {
     after_part(rest).and_then(|at| rest.get(at..)).unwrap_or_default()
 }
 
-/// Writes what [`url`] finds in the keys of this URL.
+/// Writes what [`url()`] finds in the keys of this URL.
 pub fn write_url<'q>(key: &mut Vec<u8>, host: &str, path: &str, parameters: impl Iterator<Item = &'q str>) {
     part(key, |key| key.extend(host.bytes().map(|b| b.to_ascii_lowercase())));
     part(key, |key| key.extend_from_slice(path.as_bytes()));

@@ -92,6 +92,10 @@ fn summary(policy: &Policy) -> String {
         Ttl::Heuristic => format!("{} (by the time since the last change)", c.name),
     });
     let files = policy.files.iter().map(|f| format!("{} (from {})", f.name, f.root.display()));
+    let snapshot = policy.snapshot.iter().map(|s| match s.every {
+        Some(every) => format!("{} (taken every {})", s.dir.display(), humantime::format_duration(every)),
+        None => format!("{} (taken by hand)", s.dir.display()),
+    });
     let routes = policy.routes.iter().map(|r| r.name.clone());
     let format = match policy.log.format {
         LogFormat::Json => "json",
@@ -105,6 +109,7 @@ fn summary(policy: &Policy) -> String {
         ("rooms", rooms.collect()),
         ("caches", caches.collect()),
         ("files", files.collect()),
+        ("snapshot", snapshot.collect()),
         ("routes", routes.collect()),
         ("log", vec![format.to_owned()]),
     ];
