@@ -7,24 +7,20 @@
 use std::any::Any;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, Session, http_proxy};
-use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
-use tokio::sync::Semaphore;
 
 mod attempts;
 mod carried;
+mod door;
 mod encoding;
 mod failure;
 pub mod fetch;
@@ -43,6 +39,7 @@ mod watched;
 mod written;
 
 pub use carried::{Answered, Carried, Role};
+pub use door::{Door, Ends, Proxy};
 pub use encoding::encode;
 pub use filling::{
     Miss, begin, cache_status, not_modified, parts, read_on, read_whole, refresh, request_head, suits, take_turn,
@@ -54,12 +51,10 @@ pub use watched::{Streams, outstays};
 use attempts::Attempts;
 use failure::{drained, reason_of};
 
-use crate::clock::{Clock, Mono, Now};
+use crate::clock::{Mono, Now};
 use crate::level::Contact;
-use crate::pipeline::answer::RequestId;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
-use crate::pipeline::site::Site;
 
 /// Log directives that keep pingora quiet: it logs an error for each client that breaks off, and what
 /// we need of that is in the access log.
@@ -68,81 +63,6 @@ pub const QUIET: &str = "pingora_core=off,pingora_proxy=off";
 const PACE_EVERY: Duration = Duration::from_secs(5);
 /// How soon to come back when the origin failed.
 pub const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(5);
-
-/// How connections end, when the edge does.
-#[derive(Clone, Debug)]
-pub struct Ends {
-    /// True: each with its next answer, and no new ones are taken.
-    pub retiring: ShutdownWatch,
-    /// True: idle ones too. Never before the other.
-    pub shutdown: ShutdownWatch,
-}
-
-impl Ends {
-    /// Whether an answer is the last of its connection.
-    pub fn retiring(&self) -> bool {
-        *self.retiring.borrow()
-    }
-}
-
-/// What both doors share.
-pub struct Door {
-    /// The policy in force, with the state its names are bound to.
-    pub site: ArcSwap<Site>,
-    pub clock: Clock,
-    /// Signs what goes to an origin.
-    proof: ProofKey,
-    pub fills: fill::Fills,
-    /// Where the origins' servers are.
-    pub addresses: Addresses,
-    pub ends: Ends,
-    /// Turns to encode a body.
-    encoding: Arc<Semaphore>,
-    proxy: std::sync::OnceLock<Arc<Proxy>>,
-    next_id: AtomicU64,
-}
-
-/// Pingora's proxy with our hooks.
-pub type Proxy = HttpProxy<Hooks>;
-
-impl Door {
-    pub fn new(
-        site: Arc<Site>,
-        clock: Clock,
-        proof: ProofKey,
-        addresses: Addresses,
-        ends: Ends,
-        seed: u64,
-    ) -> Arc<Self> {
-        let threads = site.policy.edge.threads.get();
-        let door = Arc::new(Self {
-            site: ArcSwap::new(site),
-            clock,
-            proof,
-            fills: fill::Fills::default(),
-            addresses,
-            ends,
-            encoding: Arc::new(Semaphore::new(encoding::at_once(threads))),
-            proxy: std::sync::OnceLock::new(),
-            next_id: AtomicU64::new(seed),
-        });
-        let conf = Arc::new(ServerConf { threads, max_retries: attempts::MAX, ..ServerConf::default() });
-        let mut proxy = http_proxy(&conf, Hooks { door: Arc::downgrade(&door) });
-        proxy.server_options = Some(second_door::options(&door));
-        let _ = door.proxy.set(Arc::new(proxy));
-        door
-    }
-
-    /// The proxy behind both doors.
-    pub fn proxy(&self) -> Option<&Arc<Proxy>> {
-        self.proxy.get()
-    }
-
-    /// The next request's id. Multiplied by an odd constant, neighbours look unlike.
-    pub fn request_id(&self) -> RequestId {
-        RequestId::new(self.next_id.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-}
 
 /// What a request carries from hook to hook.
 pub struct Ctx {

@@ -172,9 +172,9 @@ async fn ten_thousand_readers_of_a_window_take_their_turns() {
 
 /// What a herd costs without its sockets. The figure, not a bound: `cargo test --release --lib herd -- --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[allow(clippy::disallowed_methods, reason = "a figure is taken")]
 async fn a_herd_of_ten_thousand_is_answered_by_one_fill() {
     const READERS: usize = 10_000;
+    let clock = crate::clock::Clock::start();
     let fills = Arc::new(Fills::default());
     let Joined::Leads(fill, leader) = fills.join(b"k", true, |_| true) else { panic!() };
     let readers: Vec<_> = (0..READERS)
@@ -183,12 +183,12 @@ async fn a_herd_of_ten_thousand_is_answered_by_one_fill() {
             tokio::spawn(async move {
                 reader.head().await.unwrap();
                 let body = all(reader).await.unwrap();
-                (body.len(), std::time::Instant::now())
+                (body.len(), clock.mono())
             })
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let answered = std::time::Instant::now();
+    let answered = clock.mono();
     fill.open(head(), For::Everyone, true);
     fill.push(vec![b'x'; 16 << 10].into());
     fill.close(true);
@@ -197,7 +197,7 @@ async fn a_herd_of_ten_thousand_is_answered_by_one_fill() {
     for reader in readers {
         let (length, at) = reader.await.unwrap();
         assert_eq!(length, 16 << 10);
-        took.push(at.duration_since(answered));
+        took.push(at.since(answered));
     }
     took.sort();
     println!(
