@@ -62,10 +62,14 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     passage.copy.forwarded = Some(Forward::Stale);
     match (verdict, entry) {
         (Reuse::Serve(state), Some(entry)) => {
-            let accepted = Encodings::of(view.fields);
             // A part is one of the whole as it came.
-            let coded = if asked.range { None } else { entry.coded_for(accepted) };
-            passage.copy.encode = if asked.range { None } else { entry.to_be_coded(&bytes, accepted) };
+            let coded = if asked.range || entry.codings().is_none() {
+                None
+            } else {
+                let accepted = Encodings::of(view.fields);
+                passage.copy.encode = entry.to_be_coded(&bytes, accepted);
+                entry.coded_for(accepted)
+            };
             if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
                 ask_about(passage, view, &entry, held.as_deref());
                 passage.copy.name(view, rules);
