@@ -92,7 +92,7 @@ def main():
     if missing := [program for program in ("node", "npm", "tar") if not shutil.which(program)]:
         sys.exit(f"missing: {', '.join(missing)}; sudo apt-get install --no-install-recommends nodejs npm tar")
     home, seawall = fetched(), str(pathlib.Path(args.seawall).resolve())
-    ports = {name: crowds.free_port() for name in ("edge", "admin", "suite")}
+    ports = crowds.free_ports("edge", "admin", "suite")
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
         (directory / "seawall.toml").write_text(POLICY.format(**ports))

@@ -66,7 +66,7 @@ class Herd:
 
     def __init__(self, args, memory, **origin):
         self.args, self.memory, self.flags = args, memory, origin
-        self.ports = {name: crowds.free_port() for name in ("edge", "admin", "origin")}
+        self.ports = crowds.free_ports("edge", "admin", "origin")
         self.origin = None
 
     def __enter__(self):
@@ -74,7 +74,12 @@ class Herd:
         policy = pathlib.Path(self.directory.name) / "herd.toml"
         policy.write_text(POLICY.format(**self.ports, limit=self.args.limit, memory=self.memory))
         self.start_origin()
-        self.seawall = crowds.Seawall(self.args.seawall, policy, self.ports["edge"]).start()
+        try:
+            self.seawall = crowds.Seawall(self.args.seawall, policy, self.ports["edge"]).start()
+        except BaseException:
+            self.stop_origin()
+            self.directory.cleanup()
+            raise
         return self
 
     def __exit__(self, *_):

@@ -202,7 +202,7 @@ def main():
     args.seawall = str(pathlib.Path(args.seawall).resolve())
     full = simulate(args, CONFIG, args.visitors, args.fans, OVER, PATIENCE, AFTER, THINK, args.seed, "80ms", 96)
     release = Release(args)
-    ports = {name: crowds.free_port() for name in ("edge", "admin", "origin")}
+    ports = crowds.free_ports("edge", "admin", "origin")
     with tempfile.TemporaryDirectory() as directory:
         opens = time.time() + release.gather + 5
         policy = release.written(directory, ports, opens)
