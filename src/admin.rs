@@ -58,11 +58,20 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>) {
     }
 }
 
-/// Refuses changes once another process is about to be in charge: they would be lost.
+/// Refuses changes once another process is about to be in charge: they would be lost. One that has begun is
+/// made to its end, whoever waits for it.
 async fn while_in_charge(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    if request.method().is_safe() || !edge.draining() {
+    if request.method().is_safe() {
         return next.run(request).await;
     }
+    let change = tokio::spawn(async move {
+        let _changing = edge.changing.read().await;
+        if edge.draining() { refused_on_the_way_out() } else { next.run(request).await }
+    });
+    change.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+fn refused_on_the_way_out() -> Response {
     let later = [(header::RETRY_AFTER, "1"), (header::CONNECTION, "close")];
     (StatusCode::SERVICE_UNAVAILABLE, later, "another process takes over, or this one ends: ask again\n")
         .into_response()

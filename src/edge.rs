@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinHandle;
 
 pub mod hand_over;
@@ -85,6 +85,8 @@ pub struct Edge {
     rooms: Mutex<HashMap<String, RoomKeeper>>,
     orders: overrides::Written,
     purges: purges::Written,
+    /// Held by each change an operator makes; whoever takes it for himself knows that none is under way.
+    pub(crate) changing: RwLock<()>,
     taking: snapshots::Taking,
     tokens: ArcSwap<Tokens>,
     sockets: Sockets,
@@ -196,6 +198,7 @@ impl Edge {
             rooms: Mutex::new(keepers),
             orders,
             purges,
+            changing: RwLock::default(),
             taking: snapshots::Taking::default(),
             tokens: ArcSwap::from_pointee(tokens),
             sockets,

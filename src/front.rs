@@ -106,8 +106,8 @@ async fn serve(tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, door:
         return Connection::new(door, conn, counted).serve().await;
     }
     let Some(proxy) = door.proxy() else { return };
-    // It is told to go at once, and ends with the streams it has (RFC 9113 §6.8).
-    let retiring = door.ends.retiring.clone();
-    Box::pin(Arc::new(Streams(proxy.clone())).process_new(conn, &retiring)).await;
+    let streams = Arc::new(Streams::new(proxy.clone()));
+    let leaving = streams.leaving(door.ends.clone());
+    Box::pin(streams.process_new(conn, &leaving)).await;
     drop(counted);
 }

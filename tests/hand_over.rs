@@ -147,6 +147,23 @@ fn what_was_ordered_goes_with_it() {
 }
 
 #[test]
+fn the_process_that_has_handed_over_writes_nothing_any_more() {
+    let place = Origin::plain();
+    let mut edge = edge(&place);
+    let mut idle = edge.connect();
+    assert_eq!(idle.get("/", "").status, 200);
+    edge.cli(&["room", "set", "drop", "--capacity", "5", "--for", "2s", "--why", "a drill", "--yes"]);
+    edge.hand_over();
+    edge.cli(&["room", "message", "drop", "Said to the new one"]);
+    eventually("the old order has lapsed", || edge.status()["waiting_rooms"][0]["capacity"] == 2);
+    std::thread::sleep(Duration::from_millis(500));
+    drop(idle);
+    edge.wait_for_the_first();
+    let edge = edge.restart(libc::SIGKILL);
+    assert!(edge.status()["waiting_rooms"][0].to_string().contains("Said to the new one"));
+}
+
+#[test]
 fn what_is_on_its_way_ends_well_in_the_old_process() {
     let busy = Busy::default();
     let (open, gate) = (Arc::new(AtomicBool::new(false)), busy.clone());

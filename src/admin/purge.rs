@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,7 +13,6 @@ use super::access::Caller;
 use super::rooms::Problem;
 use crate::cache::purge::{BadTarget, Target};
 use crate::edge::Edge;
-use crate::edge::purges::Leaving;
 use crate::pipeline::room::operator::{WHO_MAX, WHY_MAX};
 
 /// Targets of one request.
@@ -110,8 +108,7 @@ async fn purge(
     let count = targets.len();
     let named: Vec<_> = targets.iter().take(LOGGED).map(|t| format!("{} {t}", t.kind())).collect();
     let (soft, why, more) = (asked.soft, &asked.why, count.saturating_sub(LOGGED));
-    let leaving = |error: Leaving| Problem::of(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-    let (purged, kept) = edge.purge(targets, soft).await.map_err(leaving)?;
+    let (purged, kept) = edge.purge(&targets, soft).await;
     tracing::info!(who, why, soft, targets = named.join(", "), more, "purged");
     if purged.widened {
         tracing::warn!(

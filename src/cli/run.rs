@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{demo, fail};
-use crate::edge::hand_over::Inherited;
+use crate::edge::hand_over::{HandOverError, Inherited};
 use crate::edge::{Edge, EdgeError, prepare};
 
 /// Serves by a policy. HUP reads it again, QUIT hands over to a new process, TERM and INT let what is
@@ -55,14 +55,18 @@ pub fn run(args: &Args) -> ExitCode {
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         let addresses: Vec<_> = edge.addresses().iter().map(ToString::to_string).collect();
         tracing::info!(listen = addresses.join(", "), admin = %edge.admin_address(), "serving");
-        signals.until_ended(&edge).await;
-        let _ = sd_notify::notify(&[NotifyState::Stopping]);
-        edge.drain().await;
+        let ended = signals.until_ended(&edge).await;
+        if !matches!(ended, Ended::HandedOver) {
+            // Who has handed over has ended its connections already, and has no say any more.
+            let _ = sd_notify::notify(&[NotifyState::Stopping]);
+            edge.drain().await;
+        }
         tracing::info!("ended");
-        Ok::<_, EdgeError>(())
+        Ok::<_, EdgeError>(ended)
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Told | Ended::HandedOver) => ExitCode::SUCCESS,
+        Ok(Ended::Broken(error)) => fail(error),
         Err(error) => fail(error),
     }
 }
@@ -76,6 +80,16 @@ struct Signals {
     interrupt: Signal,
 }
 
+/// Why the edge ends.
+enum Ended {
+    /// TERM or INT.
+    Told,
+    /// QUIT: another process serves.
+    HandedOver,
+    /// QUIT: neither process could go on.
+    Broken(HandOverError),
+}
+
 impl Signals {
     fn install() -> std::io::Result<Self> {
         Ok(Self {
@@ -87,16 +101,18 @@ impl Signals {
     }
 
     /// Handles them until one ends the edge.
-    async fn until_ended(mut self, edge: &Arc<Edge>) {
+    async fn until_ended(mut self, edge: &Arc<Edge>) -> Ended {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => reload(edge).await,
                 _ = self.quit.recv() => match edge.hand_over().await {
-                    Ok(()) => return,
+                    Ok(()) => return Ended::HandedOver,
+                    // Whoever watches over this process starts it anew: that is better than one that is deaf.
+                    Err(error @ HandOverError::TakeBack(_)) => return Ended::Broken(error),
                     Err(error) => tracing::error!(%error, "not handed over, this process goes on"),
                 },
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return Ended::Told,
+                _ = self.interrupt.recv() => return Ended::Told,
             }
         }
     }

@@ -31,7 +31,7 @@ const VARIABLE: &str = "SEAWALL_HAND_OVER";
 /// How long either step of the new process may take.
 const STEP_MAX: Duration = Duration::from_secs(30);
 
-/// Why a hand-over did not happen: this process goes on.
+/// Why a hand-over did not happen. This process goes on, but where it says otherwise.
 #[derive(Debug, Error)]
 pub enum HandOverError {
     #[error("the new process can't be started: {0}")]
@@ -40,7 +40,8 @@ pub enum HandOverError {
     Ended,
     #[error("the new process was not {said} within {STEP_MAX:?}")]
     Late { said: &'static str },
-    #[error("rooms or sockets could not be taken back, restart: {0}")]
+    /// Neither process serves.
+    #[error("the new process did not serve, and rooms or sockets could not be taken back: {0}")]
     TakeBack(String),
 }
 
@@ -128,10 +129,10 @@ fn set_close_on_exec(fd: RawFd, on: bool) -> io::Result<()> {
 
 impl Edge {
     /// Starts the new process by the command line of this one, gives it everything, and ends what is
-    /// left here. When this returns well, the process may end.
+    /// left here. When this returns well, nothing is left to be done, and nothing may be written any more.
     ///
     /// # Errors
-    /// [`HandOverError`]: this process goes on as before.
+    /// [`HandOverError`]: this process goes on as before, but for [`HandOverError::TakeBack`].
     pub async fn hand_over(self: &Arc<Self>) -> Result<(), HandOverError> {
         let (mut child, control) = self.spawn_successor().map_err(HandOverError::Start)?;
         let pid = child.id().unwrap_or_default();
@@ -195,7 +196,8 @@ impl Edge {
             task.abort();
             let _ = task.await;
         }
-        self.purges.settle().await;
+        // Changes that had begun are made and written down; from here on they are refused.
+        drop(self.changing.write().await);
         self.door.site.load().rooms().iter().for_each(|room| room.set_away(true));
         self.release_rooms().await;
         self.write_orders();

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::Mutex;
 
 use super::Edge;
 use super::overrides::write_whole;
@@ -15,20 +15,10 @@ use crate::pipeline::site::Site;
 
 const FILE: &str = "purges.bin";
 
-/// The purges as they are on disk.
+/// Up to which purge they are written down; held while they are, so that those who purge at once are
+/// written down together.
 #[derive(Debug, Default)]
-pub(super) struct Written {
-    /// Held by each purge; whoever takes it for himself knows that none is under way.
-    under_way: RwLock<()>,
-    /// Up to which purge they are written; held while they are, so that those who purge at once are
-    /// written down together.
-    up_to: Mutex<Stamp>,
-}
-
-/// Another process is about to take this one's place, or none: what is purged here would be lost.
-#[derive(Debug, thiserror::Error)]
-#[error("this process is on its way out; purge once another serves")]
-pub struct Leaving;
+pub(super) struct Written(Mutex<Stamp>);
 
 fn path(site: &Site) -> PathBuf {
     site.policy.state_dir.join(FILE)
@@ -70,41 +60,18 @@ fn write(site: &Site) -> io::Result<()> {
     write_whole(&path(site), &site.store.purges().record().encode())
 }
 
-impl Written {
-    /// Waits until no purge is under way.
-    pub(super) async fn settle(&self) {
-        drop(self.under_way.write().await);
-    }
-}
-
 impl Edge {
-    /// Purges, and writes it down. What was purged is so, also where that fails: until a restart. It is
-    /// done to its end, whoever waits for it.
-    ///
-    /// # Errors
-    /// [`Leaving`]: nothing was purged.
-    pub async fn purge(
-        self: &Arc<Self>,
-        targets: Vec<Target>,
-        soft: bool,
-    ) -> Result<(Purged, io::Result<()>), Leaving> {
-        let edge = self.clone();
-        let purging = tokio::spawn(async move {
-            let _under_way = edge.purges.under_way.read().await;
-            if edge.draining() {
-                return Err(Leaving);
-            }
-            let purged = edge.door.site.load().purge(&targets, soft, edge.clock.now());
-            // What is stale is gone with the process's memory anyway.
-            let saved = if soft { Ok(()) } else { edge.save_purges(purged.at).await };
-            Ok((purged, saved))
-        });
-        purging.await.unwrap_or(Err(Leaving))
+    /// Purges, and writes it down. What was purged is so, also where that fails: until a restart.
+    pub async fn purge(self: &Arc<Self>, targets: &[Target], soft: bool) -> (Purged, io::Result<()>) {
+        let purged = self.door.site.load().purge(targets, soft, self.clock.now());
+        // What is stale is gone with the process's memory anyway.
+        let saved = if soft { Ok(()) } else { self.save_purges(purged.at).await };
+        (purged, saved)
     }
 
     /// Writes the purges down, unless those up to `at` are.
     async fn save_purges(self: &Arc<Self>, at: Stamp) -> io::Result<()> {
-        let mut up_to = self.purges.up_to.lock().await;
+        let mut up_to = self.purges.0.lock().await;
         if *up_to < at {
             let (edge, covers) = (self.clone(), self.door.site.load().store.purges().newest());
             tokio::task::spawn_blocking(move || write(&edge.door.site.load())).await.map_err(io::Error::other)??;

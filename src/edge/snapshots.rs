@@ -87,7 +87,8 @@ fn newer(dir: &std::path::Path, shown: &str) -> Result<Option<Snapshot>, DiskErr
 
 async fn write_popular(edge: &Edge, age: bool) {
     let site = edge.door.site.load_full();
-    if site.policy.snapshot.is_none() {
+    // After a hand-over the file is another process's.
+    if site.policy.snapshot.is_none() || edge.draining() {
         return;
     }
     let written = tokio::task::spawn_blocking(move || {

@@ -11,9 +11,9 @@ use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::{Answered, Proxy};
+use super::{Answered, Ends, Proxy};
 use crate::pipeline::room::Guest;
 
 /// How often it is looked whether a stream has outlasted its visitor's session.
@@ -25,8 +25,43 @@ tokio::task_local! {
     static WATCH: parking_lot::Mutex<Option<oneshot::Sender<Watch>>>;
 }
 
-/// Pingora's proxy for HTTP/2, each of its requests watched.
-pub struct Streams(pub Arc<Proxy>);
+/// How long a connection that has asked for nothing yet is still served once the edge retires: its client
+/// has sent its first request, or is about to.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Pingora's proxy for one HTTP/2 connection, each of its requests watched.
+pub struct Streams {
+    proxy: Arc<Proxy>,
+    asked: watch::Sender<bool>,
+}
+
+impl Streams {
+    pub fn new(proxy: Arc<Proxy>) -> Self {
+        Self { proxy, asked: watch::Sender::new(false) }
+    }
+
+    /// True once the connection is to take no more streams, and to end with those it has (RFC 9113 §6.8).
+    pub fn leaving(&self, ends: Ends) -> ShutdownWatch {
+        let Ends { mut retiring, mut shutdown } = ends;
+        let mut asked = self.asked.subscribe();
+        let (leave, leaving) = watch::channel(false);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = retiring.wait_for(|retiring| *retiring) => {}
+                // The connection is over.
+                () = leave.closed() => return,
+            }
+            tokio::select! {
+                _ = asked.wait_for(|asked| *asked) => {}
+                _ = shutdown.wait_for(|shutdown| *shutdown) => {}
+                () = tokio::time::sleep(FIRST_REQUEST) => {}
+            }
+            leave.send_replace(true);
+            leave.closed().await;
+        });
+        leaving
+    }
+}
 
 #[async_trait]
 impl HttpServerApp for Streams {
@@ -35,8 +70,9 @@ impl HttpServerApp for Streams {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.asked.send_if_modified(|asked| !std::mem::replace(asked, true));
         let (tell, told) = oneshot::channel();
-        let served = WATCH.scope(parking_lot::Mutex::new(Some(tell)), self.0.process_new_http(session, shutdown));
+        let served = WATCH.scope(parking_lot::Mutex::new(Some(tell)), self.proxy.process_new_http(session, shutdown));
         let outstayed = async {
             match told.await {
                 Ok((guest, answered)) => outstays(guest, &answered).await,
@@ -50,11 +86,11 @@ impl HttpServerApp for Streams {
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.0.server_options()
+        self.proxy.server_options()
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.0.h2_options()
+        self.proxy.h2_options()
     }
 }
 

@@ -189,6 +189,12 @@ impl Edge {
         status.unwrap()
     }
 
+    /// Waits for the end of the process that was started first, where another has taken over.
+    #[track_caller]
+    pub fn wait_for_the_first(&mut self) {
+        eventually("the process that handed over has ended", || self.child.try_wait().unwrap().is_some());
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
