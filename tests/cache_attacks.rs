@@ -8,9 +8,8 @@ mod support;
 use std::io::Write;
 use std::net::TcpStream;
 
-use http::Method;
 use support::origin::ok;
-use support::{Answer, Client, Edge, H2, Origin, Request, origin};
+use support::{Edge, Origin, Request, doors, origin};
 
 /// The most dangerous policy there is: everything is kept for an hour, whatever the origin says.
 const ROUTES: &str = "[cache.page]\nttl = \"1h\"\noverride = true\nignore_query = [\"utm_*\"]\n\
@@ -33,34 +32,6 @@ fn repeated(request: &Request) -> String {
 
 fn edge(place: &Origin) -> Edge {
     Edge::start("", &(origin(place.address, 50) + ROUTES))
-}
-
-enum Door {
-    First(Client),
-    Second(H2),
-}
-
-fn doors(edge: &Edge) -> [Door; 2] {
-    [Door::First(edge.connect()), Door::Second(H2::connect(edge.tls))]
-}
-
-impl Door {
-    #[track_caller]
-    fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-        match self {
-            Self::First(client) => {
-                let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-                client.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
-                if method == "HEAD" { client.answer_to_head() } else { client.answer() }
-            }
-            Self::Second(h2) => h2.ask(Method::from_bytes(method.as_bytes()).unwrap(), path, fields, &[]).answer(),
-        }
-    }
-
-    #[track_caller]
-    fn get(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        self.ask("GET", path, fields)
-    }
 }
 
 /// Fields that no key holds, and by which frameworks, servers and proxies let themselves be steered.

@@ -4,15 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails should say where")]
 
 mod support;
+#[path = "rfc9111/validation.rs"]
+mod validation;
+#[path = "rfc9111/variants.rs"]
+mod variants;
 
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
-use http::Method;
 use support::origin::{Gate, ok};
-use support::{Answer, Client, Edge, H2, Origin, Request, eventually, origin};
+use support::{Answer, Client, Door, Edge, H2, Origin, Request, doors, eventually, origin};
 
 const ROUTES: &str = "[cache.own]\nttl = \"origin\"\nstale_if_error = \"0s\"\n\
     [cache.lenient]\nttl = \"origin\"\nstale_if_error = \"1h\"\nrequest_directives = \"never\"\n\
@@ -27,35 +30,6 @@ const ROUTES: &str = "[cache.own]\nttl = \"origin\"\nstale_if_error = \"0s\"\n\
 
 fn edge(place: &Origin) -> Edge {
     Edge::start("", &(origin(place.address, 50) + ROUTES))
-}
-
-/// One of the two doors; what is said to one is another URL to the cache than what is said to the other.
-enum Door {
-    First(Client),
-    Second(H2),
-}
-
-fn doors(edge: &Edge) -> [Door; 2] {
-    [Door::First(edge.connect()), Door::Second(H2::connect(edge.tls))]
-}
-
-impl Door {
-    #[track_caller]
-    fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-        match self {
-            Self::First(client) => {
-                let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-                client.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
-                if method == "HEAD" { client.answer_to_head() } else { client.answer() }
-            }
-            Self::Second(h2) => h2.ask(Method::from_bytes(method.as_bytes()).unwrap(), path, fields, &[]).answer(),
-        }
-    }
-
-    #[track_caller]
-    fn get(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        self.ask("GET", path, fields)
-    }
 }
 
 #[track_caller]
@@ -78,214 +52,6 @@ fn tagged(request: &Request, to: &mut TcpStream, control: &str) -> bool {
         Some("\"v1\"") => not_modified(to, &format!("ETag: \"v1\"\r\nCache-Control: {control}\r\nX-Round: again\r\n")),
         _ => ok(to, &format!("ETag: \"v1\"\r\nCache-Control: {control}\r\nX-Round: first\r\n"), "0123456789"),
     }
-}
-
-#[test]
-fn a_stale_copy_is_asked_about_and_renewed_by_all_fields_of_a_304() {
-    let place = Origin::start(|request, to| tagged(request, to, "max-age=60, must-revalidate\r\nAge: 60"));
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        let first = door.get("/", &[]);
-        assert_eq!((first.text().as_str(), first.field("x-round")), ("0123456789", Some("first")));
-        let second = door.get("/", &[]);
-        assert_eq!((second.status, second.text().as_str()), (200, "0123456789"));
-        assert_eq!((second.field("x-round"), second.all("etag").len()), (Some("again"), 1));
-        assert_eq!(status_of(&second), "Seawall; fwd=stale; fwd-status=304; stored");
-        // What the visitor has is still right, too.
-        assert_eq!(door.get("/", &[("if-none-match", "\"v1\"")]).status, 304);
-    }
-    let asked = place.requests();
-    assert_eq!(asked.iter().filter(|r| r.field("if-none-match").is_none()).count(), 2, "once at each door");
-}
-
-#[test]
-fn a_304_gives_a_copy_a_new_life() {
-    let place = Origin::start(|request, to| match request.field("if-modified-since") {
-        Some(_) => not_modified(to, "Cache-Control: max-age=60\r\n"),
-        None => {
-            ok(to, "Last-Modified: Wed, 31 Dec 2025 10:00:00 GMT\r\nCache-Control: max-age=60\r\nAge: 60\r\n", "page")
-        }
-    });
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        assert_eq!(door.get("/", &[]).text(), "page");
-        assert_eq!(door.get("/", &[]).text(), "page");
-        let third = door.get("/", &[]);
-        assert_hit(&third);
-        assert_eq!(third.text(), "page");
-    }
-    assert_eq!(place.count(), 4);
-}
-
-#[test]
-fn a_stale_copy_that_answers_is_asked_about_meanwhile() {
-    let place = Origin::start(|request, to| match request.field("if-none-match") {
-        Some("\"v1\"") => not_modified(to, "ETag: \"v1\"\r\nCache-Control: max-age=60\r\nX-Round: again\r\n"),
-        _ => ok(to, "ETag: \"v1\"\r\nCache-Control: max-age=60\r\nAge: 60\r\nX-Round: first\r\n", "page"),
-    });
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        door.get("/patient/", &[]);
-        let stale = door.get("/patient/", &[]);
-        assert_hit(&stale);
-        assert_eq!((stale.field("x-round"), stale.text().as_str()), (Some("first"), "page"));
-        eventually("the copy is renewed", || door.get("/patient/", &[]).field("x-round") == Some("again"));
-        assert_hit(&door.get("/patient/", &[]));
-    }
-    assert_eq!(place.count(), 4);
-}
-
-#[test]
-fn no_cache_and_zero_lifetimes_are_asked_about_before_every_use() {
-    let place = Origin::start(|request, to| {
-        let control = if request.target == "/no-cache" { "no-cache" } else { "max-age=0" };
-        tagged(request, to, control)
-    });
-    let edge = edge(&place);
-    for path in ["/no-cache", "/zero"] {
-        for mut door in doors(&edge) {
-            for round in 0..3 {
-                let answer = door.get(path, &[]);
-                assert_eq!(answer.text(), "0123456789", "{path}, {round}");
-                assert_eq!(status_of(&answer).contains("fwd-status=304"), round > 0, "{path}, {round}: {answer:?}");
-            }
-        }
-        assert_eq!(place.count_of(path), 6, "{path}");
-    }
-}
-
-#[test]
-fn a_304_about_something_else_leads_to_a_request_for_the_whole() {
-    let place = Origin::start(|request, to| match request.field("if-none-match") {
-        Some(_) => not_modified(to, "ETag: \"v2\"\r\n"),
-        None => ok(to, "ETag: \"v1\"\r\nCache-Control: no-cache\r\n", "page"),
-    });
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        for _ in 0..2 {
-            let answer = door.get("/", &[]);
-            assert_eq!((answer.status, answer.text().as_str()), (200, "page"));
-        }
-    }
-    assert_eq!(place.count(), 6);
-}
-
-#[test]
-fn an_origin_that_fails_when_asked_about_a_copy_is_covered_only_where_stale_is_allowed() {
-    let broken = Arc::new(AtomicBool::new(false));
-    let breaks = broken.clone();
-    let place = Origin::start(move |request, to| {
-        if breaks.load(Ordering::SeqCst) {
-            return to.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown").is_ok();
-        }
-        let strict = if request.target.ends_with("strict") { ", must-revalidate" } else { "" };
-        tagged(request, to, &format!("max-age=1{strict}\r\nAge: 1"))
-    });
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        broken.store(false, Ordering::SeqCst);
-        for path in ["/lenient/", "/lenient/strict"] {
-            assert_eq!(door.get(path, &[]).text(), "0123456789");
-        }
-        broken.store(true, Ordering::SeqCst);
-        let covered = door.get("/lenient/", &[]);
-        assert_eq!((covered.status, covered.text().as_str()), (200, "0123456789"));
-        assert_eq!(status_of(&covered), "Seawall; fwd=stale; fwd-status=503; detail=stale-if-error");
-        assert_eq!(door.get("/lenient/strict", &[]).status, 503);
-    }
-}
-
-#[test]
-fn answers_are_told_apart_by_the_fields_that_vary_names() {
-    let place = Origin::start(|request, to| {
-        let language = request.field("accept-language").unwrap_or("none").to_owned();
-        ok(to, "Vary: Accept-Language\r\nCache-Control: max-age=60\r\n", language)
-    });
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        for round in 0..3 {
-            for language in ["de", "en", "fr"] {
-                let answer = door.get("/", &[("accept-language", language)]);
-                assert_eq!(answer.text(), language);
-                let expected = match (round, language) {
-                    (0, "de") => "Seawall; fwd=uri-miss; stored",
-                    (0, _) => "Seawall; fwd=vary-miss; stored",
-                    _ => "Seawall; hit",
-                };
-                assert!(status_of(&answer).starts_with(expected), "{answer:?}");
-            }
-            assert_eq!(door.get("/", &[]).text(), "none");
-        }
-    }
-    assert_eq!(place.count(), 8);
-}
-
-#[test]
-fn those_who_ask_together_get_each_their_own_variant() {
-    let gate = Gate::default();
-    let hold = gate.clone();
-    let place = Origin::start(move |request, to| {
-        hold.pass();
-        let language = request.field("accept-language").unwrap_or("none").to_owned();
-        ok(to, "Vary: Accept-Language\r\nCache-Control: max-age=60\r\n", language)
-    });
-    let edge = edge(&place);
-    let mut readers: Vec<_> = (0..40).map(|i| (["de", "en"][i % 2], edge.connect())).collect();
-    for (language, reader) in &mut readers {
-        reader.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\nAccept-Language: {language}\r\n\r\n"));
-    }
-    eventually("the fill is at the origin", || place.count() == 1);
-    gate.open();
-    for (language, reader) in &mut readers {
-        assert_eq!(reader.answer().text(), *language);
-    }
-    assert_eq!(place.count(), 2, "one for each language");
-}
-
-#[test]
-fn what_varies_by_everything_is_never_given_again() {
-    let place = Origin::start(|_, to| ok(to, "Vary: *\r\nCache-Control: max-age=60\r\n", "page"));
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        for _ in 0..2 {
-            assert!(!status_of(&door.get("/", &[])).contains("hit"));
-        }
-    }
-    assert_eq!(place.count(), 4);
-}
-
-#[test]
-fn a_coding_is_given_to_those_who_accept_it_even_where_vary_is_forgotten() {
-    let place = Origin::start(|request, to| {
-        let gzip = request.field("accept-encoding").is_some_and(|value| value.contains("gzip"));
-        let fields = if gzip { "Content-Encoding: gzip\r\n" } else { "" };
-        ok(to, &format!("Cache-Control: max-age=60\r\n{fields}"), if gzip { "zipped" } else { "plain" })
-    });
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        for _ in 0..2 {
-            assert_eq!(door.get("/", &[("accept-encoding", "gzip, br")]).text(), "zipped");
-            assert_eq!(door.get("/", &[]).text(), "plain");
-        }
-    }
-    assert_eq!(place.count(), 4);
-}
-
-#[test]
-fn cookies_that_choose_a_variant_are_sent_alone_and_keep_answers_apart() {
-    let place =
-        Origin::start(|request, to| ok(to, "Cache-Control: max-age=60\r\n", request.field("cookie").unwrap_or("none")));
-    let edge = edge(&place);
-    for mut door in doors(&edge) {
-        for _ in 0..2 {
-            for currency in ["EUR", "USD"] {
-                let cookies = format!("_ga=1; currency={currency}");
-                assert_eq!(door.get("/lenient/", &[("cookie", &cookies)]).text(), format!("currency={currency}"));
-            }
-            assert_eq!(door.get("/lenient/", &[]).text(), "none");
-        }
-    }
-    assert_eq!(place.count(), 6);
 }
 
 #[test]

@@ -22,11 +22,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub mod client;
+pub mod doors;
 pub mod h2;
 pub mod nginx;
 pub mod origin;
 
 pub use client::{Answer, Client};
+pub use doors::{Door, doors};
 pub use h2::H2;
 pub use nginx::Nginx;
 pub use origin::{Origin, Request};

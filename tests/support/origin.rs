@@ -192,6 +192,10 @@ impl Gate {
         self.0.1.notify_all();
     }
 
+    pub fn close(&self) {
+        *self.0.0.lock().unwrap() = false;
+    }
+
     pub fn pass(&self) {
         let open = self.0.0.lock().unwrap();
         drop(self.0.1.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap());
