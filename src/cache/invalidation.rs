@@ -40,8 +40,8 @@ pub fn outdated(write: &Write<'_>, response: &ResponseParts<'_>) -> Outdated {
     pages
 }
 
-/// RFC 9110 §9.2.1.
-fn is_safe(method: &str) -> bool {
+/// Methods that change nothing (RFC 9110 §9.2.1, and those registered as safe since).
+pub fn is_safe(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
 }
 

@@ -181,6 +181,12 @@ pub fn kept_parameters<'q>(query: Option<&'q str>, ignored: &[String]) -> impl I
     })
 }
 
+/// A query without the parameters that a cache ignores; none where nothing is left.
+pub fn kept_query(query: &str, ignored: &[String]) -> Option<String> {
+    let kept: Vec<_> = kept_parameters(Some(query), ignored).collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
 /// The value of the first cookie of that name.
 pub fn cookie<'a>(view: &View<'a>, name: &str) -> Option<&'a [u8]> {
     let lines = view.fields.iter().filter(|f| f.name.eq_ignore_ascii_case("cookie")).map(|f| f.value);

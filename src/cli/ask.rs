@@ -36,6 +36,22 @@ pub struct Target {
     token_file: Option<PathBuf>,
 }
 
+/// Who changes something, why, and at which edge.
+#[derive(Debug, clap::Args)]
+pub(super) struct Signed {
+    /// Why, for whoever reads the log and the status
+    #[arg(long, default_value = "")]
+    pub(super) why: String,
+    /// Who; a token's name goes before it
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(super) who: String,
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// Where a token is taken from if no file is named: not an argument, which others could see.
 const TOKEN: &str = "SEAWALL_TOKEN";
 
@@ -70,6 +86,13 @@ impl Target {
                 Err(_) => bail!("the edge at {address} did not answer within {PATIENCE:?}"),
             }
         })
+    }
+}
+
+/// Tells whoever changed something that a restart would undo it, where the edge says so.
+pub(super) fn warn_if_forgotten(answer: &Value) {
+    if answer.get("kept_over_restart").and_then(Value::as_bool) == Some(false) {
+        eprintln!("seawall: in force, but it could not be written down: it would not outlive a restart");
     }
 }
 

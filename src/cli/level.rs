@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use hyper::Method;
 
-use super::ask::Target;
+use super::ask::{Signed, warn_if_forgotten};
 use super::fail;
 use super::status::{list, override_line, text};
 use crate::admin::{Action, SetLevel};
@@ -52,17 +52,8 @@ struct Common {
     /// The origin; all of them if left out
     #[arg(long)]
     origin: Option<String>,
-    /// Why, for whoever reads the log and the status
-    #[arg(long, default_value = "")]
-    why: String,
-    /// Who
-    #[arg(long, env = "USER", default_value = "operator")]
-    who: String,
     #[command(flatten)]
-    target: Target,
-    /// Print the origins as JSON
-    #[arg(long)]
-    json: bool,
+    signed: Signed,
 }
 
 fn level(name: &str) -> Result<Level, String> {
@@ -82,22 +73,20 @@ pub fn run(args: &Args) -> ExitCode {
         level,
         origin: common.origin.clone(),
         for_seconds: lasting.map(|d| d.as_secs().max(1)),
-        who: common.who.clone(),
-        why: common.why.clone(),
+        who: common.signed.who.clone(),
+        why: common.signed.why.clone(),
     };
     let answer = serde_json::to_value(&set)
         .map_err(anyhow::Error::from)
-        .and_then(|body| common.target.ask(Method::POST, "/api/v1/level", Some(body)));
+        .and_then(|body| common.signed.target.ask(Method::POST, "/api/v1/level", Some(body)));
     match answer {
-        Ok(answer) if common.json => println!("{answer:#}"),
+        Ok(answer) if common.signed.json => println!("{answer:#}"),
         Ok(answer) => {
             for origin in list(&answer, "origins") {
                 println!("{}: {}", text(origin, "name"), text(origin, "level"));
                 list(origin, "overrides").for_each(|set| println!("  {}", override_line(set)));
             }
-            if text(&answer, "kept_over_restart") == "false" {
-                eprintln!("seawall: in force, but it could not be written down: it would not outlive a restart");
-            }
+            warn_if_forgotten(&answer);
         }
         Err(error) => return fail(format_args!("{error:#}")),
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hyper::Method;
 
-use super::ask::Target;
+use super::ask::Signed;
 use super::fail;
 use super::room::confirm::confirm;
 use super::status::{list, text};
@@ -40,17 +40,8 @@ pub struct Args {
     /// Only say what would be purged
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
-    /// Why, for whoever reads the log
-    #[arg(long, default_value = "")]
-    why: String,
-    /// Who; a token's name goes before it
-    #[arg(long, env = "USER", default_value = "operator")]
-    who: String,
     #[command(flatten)]
-    target: Target,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    signed: Signed,
 }
 
 /// Runs `seawall purge`.
@@ -74,12 +65,12 @@ fn purge(args: &Args) -> anyhow::Result<ExitCode> {
         tag: args.tag.clone(),
         everything: args.everything,
         soft: args.soft,
-        who: args.who.clone(),
-        why: args.why.clone(),
+        who: args.signed.who.clone(),
+        why: args.signed.why.clone(),
         dry_run: args.dry_run,
     };
-    let answer = args.target.ask(Method::POST, "/api/v1/purge", Some(serde_json::to_value(&set)?))?;
-    if args.json {
+    let answer = args.signed.target.ask(Method::POST, "/api/v1/purge", Some(serde_json::to_value(&set)?))?;
+    if args.signed.json {
         println!("{answer:#}");
     } else {
         let done = match (args.dry_run, args.soft) {

@@ -9,9 +9,10 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::Value;
 
-use super::ask::Target;
+use super::ask::warn_if_forgotten;
+use super::ask::{Signed, Target};
 use super::fail;
-use super::status::{list, text};
+use super::status::list;
 use crate::admin::rooms::{RoomAction, SetRoom};
 
 pub(super) mod confirm;
@@ -98,22 +99,6 @@ struct Plain {
     signed: Signed,
 }
 
-/// Who changes something, why, and at which edge.
-#[derive(Debug, clap::Args)]
-struct Signed {
-    /// Why, for whoever reads the log and the status
-    #[arg(long, default_value = "")]
-    why: String,
-    /// Who
-    #[arg(long, env = "USER", default_value = "operator")]
-    who: String,
-    #[command(flatten)]
-    target: Target,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Runs `seawall room`.
 pub fn run(args: &Args) -> ExitCode {
     let done = match &args.verb {
@@ -186,9 +171,7 @@ impl Signed {
         } else if let Some(room) = answer.get("room") {
             print!("{}", show::room(room));
         }
-        if text(&answer, "kept_over_restart") == "false" {
-            eprintln!("seawall: in force, but it could not be written down: it would not outlive a restart");
-        }
+        warn_if_forgotten(&answer);
         Ok(())
     }
 }

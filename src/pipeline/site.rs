@@ -13,7 +13,7 @@ use super::answer::Pages;
 use super::origin::Origin;
 use super::room::Room;
 use super::view::View;
-use crate::cache::key::{self, kept_parameters};
+use crate::cache::key;
 use crate::cache::purge::{Purged, Purges, Stamp, Target};
 use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
@@ -198,22 +198,27 @@ impl Site {
     /// Purges these, as each cache of the policy would tell them apart: a URL also without the
     /// parameters that a cache ignores.
     pub fn purge(&self, targets: &[Target], soft: bool, now: Now) -> Purged {
-        let as_kept = |target: &Target| match target {
-            Target::Url { host, path_and_query } => path_and_query.split_once('?').map(|(path, query)| {
-                let kept = |cache: &policy::Cache| {
-                    let pairs: Vec<_> = kept_parameters(Some(query), &cache.ignore_query).collect();
-                    pairs.join("&")
-                };
-                let different: BTreeSet<_> = self.policy.caches.iter().map(kept).filter(|kept| kept != query).collect();
-                let url = |kept: &String| format!("{path}?{kept}").into();
-                let targets =
-                    different.iter().map(|kept| Target::Url { host: host.clone(), path_and_query: url(kept) });
-                targets.collect::<Vec<_>>()
-            }),
-            _ => None,
-        };
-        let more: Vec<_> = targets.iter().filter_map(as_kept).flatten().collect();
+        let more: Vec<_> = targets.iter().flat_map(|target| self.as_kept(target)).collect();
         self.store.purges().purge_all(targets.iter().chain(&more), soft, now)
+    }
+
+    /// A URL as the caches' keys have it, where they leave some of its query out.
+    fn as_kept(&self, target: &Target) -> Vec<Target> {
+        let (Target::Url { host, path_and_query } | Target::Written { host, path_and_query }) = target else {
+            return Vec::new();
+        };
+        let Some((path, query)) = path_and_query.split_once('?') else { return Vec::new() };
+        let kept = |cache: &policy::Cache| key::kept_query(query, &cache.ignore_query);
+        let different: BTreeSet<_> =
+            self.policy.caches.iter().map(kept).filter(|kept| kept.as_deref() != Some(query)).collect();
+        let url = |kept: Option<String>| -> Box<str> {
+            kept.map_or_else(|| path.into(), |kept| format!("{path}?{kept}").into())
+        };
+        let as_url = |kept| match target {
+            Target::Written { .. } => Target::Written { host: host.clone(), path_and_query: url(kept) },
+            _ => Target::Url { host: host.clone(), path_and_query: url(kept) },
+        };
+        different.into_iter().map(as_url).collect()
     }
 
     /// What the bearer of a request has written, where the cache heeds it.
@@ -232,8 +237,7 @@ impl Site {
         };
         let file = find(view.query).or_else(|| {
             let ignored = self.cache_of(route).map_or(&[][..], |cache| &cache.ignore_query);
-            let kept: Vec<_> = kept_parameters(view.query, ignored).collect();
-            view.query.and_then(|_| find((!kept.is_empty()).then(|| kept.join("&")).as_deref()))
+            view.query.and_then(|query| find(key::kept_query(query, ignored).as_deref()))
         })?;
         let since = Stamp::from_unix_ms(file.since_unix_ms);
         let (of_host, query) = if file.any_host { (None, view.query) } else { (Some(host), view.query) };

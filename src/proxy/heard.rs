@@ -11,7 +11,7 @@ use crate::cache::freshen::{self, HeadSays};
 use crate::cache::freshness::{Exchange, ResponseParts, Store, judge};
 use crate::cache::invalidation::{Write, outdated};
 use crate::cache::key;
-use crate::cache::purge::{Purge, Target};
+use crate::cache::purge::Target;
 use crate::cache::request::Lookup;
 use crate::clock::Now;
 use crate::pipeline::passage::Passage;
@@ -34,27 +34,12 @@ pub(super) fn answer(passage: &Passage, session: &Session, response: &ResponseHe
 fn to_write(passage: &Passage, response: &ResponseParts<'_>, now: Now) {
     let Some(seen) = passage.seen.as_deref() else { return };
     let write = Write { method: &seen.method, scheme: passage.scheme, host: &seen.host, target: &seen.target };
-    for page in outdated(&write, response) {
-        for target in spellings(passage, &page) {
-            let target =
-                Target::Written { host: key::bare_host(&seen.host, passage.scheme).into(), path_and_query: target };
-            passage.site.store.purge(&Purge { target, soft: true }, now);
-        }
+    let host = key::bare_host(&seen.host, passage.scheme);
+    let written = |page: String| Target::Written { host: host.into(), path_and_query: page.into() };
+    let targets: Vec<_> = outdated(&write, response).into_iter().map(written).collect();
+    if !targets.is_empty() {
+        passage.site.purge(&targets, true, now);
     }
-}
-
-/// A page's target as the caches' keys have it: each leaves out what it ignores.
-fn spellings(passage: &Passage, page: &str) -> Vec<Box<str>> {
-    let (path, query) = page.split_once('?').map_or((page, None), |(path, query)| (path, Some(query)));
-    let mut targets: Vec<Box<str>> = Vec::new();
-    for cache in &passage.site.policy.caches {
-        let kept: Vec<_> = key::kept_parameters(query, &cache.ignore_query).collect();
-        let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
-        if !targets.iter().any(|known| **known == *target) {
-            targets.push(target.into());
-        }
-    }
-    targets
 }
 
 fn to_head(passage: &Passage, session: &Session, key: &[u8], response: &ResponseParts<'_>, now: Now) {

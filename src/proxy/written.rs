@@ -6,6 +6,7 @@ use pingora::proxy::Session;
 
 use super::Result;
 use crate::cache::freshness::ResponseParts;
+use crate::cache::invalidation::is_safe;
 use crate::cache::{tags, version};
 use crate::clock::Now;
 use crate::pipeline::passage::Passage;
@@ -14,10 +15,7 @@ use crate::pipeline::view::Field;
 /// Hears the answer to a visitor's request.
 pub fn hear(passage: &mut Passage, session: &Session, response: &mut ResponseHeader, now: Now) -> Result<()> {
     response.remove_header(version::FIELD);
-    let request = session.req_header();
-    // RFC 9110 §9.2.1.
-    let is_safe = matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
-    if is_safe || !(200..400).contains(&response.status.as_u16()) {
+    if is_safe(session.req_header().method.as_str()) || !(200..400).contains(&response.status.as_u16()) {
         return Ok(());
     }
     invalidate(passage, response, now);

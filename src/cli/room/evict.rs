@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::confirm::confirm;
-use super::{Signed, room_name, show};
+use super::{room_name, show};
 use crate::admin::rooms::{Evict, RoomAction, SetRoom};
+use crate::cli::ask::Signed;
 use crate::cli::status::number;
 use crate::waiting_room::Reference;
 

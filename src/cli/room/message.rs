@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Signed, room_name};
+use super::room_name;
 use crate::admin::rooms::{RoomAction, SetRoom};
+use crate::cli::ask::Signed;
 
 /// Shows a message on the room's page and in its JSON, to all who wait, with their next poll.
 #[derive(Debug, clap::Args)]

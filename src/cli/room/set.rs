@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::confirm::confirm;
-use super::{Signed, room_name, show};
+use super::{room_name, show};
 use crate::admin::rooms::{RoomAction, SetRoom, Wanted};
+use crate::cli::ask::Signed;
 use crate::policy::Admit;
 
 /// Sets values over the policy's until they expire. Shows what it would come to and asks, unless
