@@ -33,7 +33,7 @@ mod throughput;
 pub use asked::{Admit, Ask, Claim, WaiterId, Woken};
 pub use flights::FlightId;
 pub use kinds::Percent;
-pub use standing::{COHORTS, TARGET};
+pub use standing::COHORTS;
 
 use flights::{Flight, Flights};
 use heavy::Heavy;
@@ -306,7 +306,7 @@ impl Admission {
         // Where places are free, whoever waits does so for their route's share: no want of places. And
         // a line in which only those stand who have had most is no reason to turn others away.
         let waiting = if full { self.line.light() } else { 0 };
-        self.standing.see(waiting, || throughput.per_second(now), now);
+        self.standing.see(waiting, || throughput.per_second(now), self.queue_target(), now);
     }
 
     fn occupy(&mut self, class: Class, kind: usize, client: u64, now: Mono) -> FlightId {

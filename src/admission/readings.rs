@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Admission;
+use super::{Admission, standing};
 use crate::clock::Mono;
 use crate::policy::Class;
 
@@ -55,6 +55,11 @@ impl Admission {
     /// How long the line stood of late, at least.
     pub fn queue_delay(&self) -> Duration {
         self.standing.delay()
+    }
+
+    /// How long the line may stand before it is overload.
+    pub fn queue_target(&self) -> Duration {
+        standing::target(self.policy.patience.normal)
     }
 
     /// The 95th percentile of admitted requests' latency over the best that there was.

@@ -14,13 +14,21 @@ use crate::policy::Class;
 
 /// Sojourn that a standing line may have (RFC 8289 uses 5 ms for packets; folly 5 ms for RPCs; an
 /// origin of few workers needs more for its turns).
-pub const TARGET: Duration = Duration::from_millis(20);
+const TARGET: Duration = Duration::from_millis(20);
+/// How long an answer keeps somebody's attention (Nielsen, "Usability Engineering", 1993, chapter 5).
+const ATTENTION: Duration = Duration::from_secs(10);
 /// How long the line must stand to count.
 pub const INTERVAL: Duration = Duration::from_millis(200);
 /// Cohorts of visitors.
 pub const COHORTS: u8 = 128;
 /// A cut lets this many times what was served come in: a line that runs dry wastes places.
 const MARGIN: f64 = 1.3;
+
+/// The sojourn that a standing line may have where visitors are given so much patience: a policy whose
+/// patience goes beyond anybody's attention asks for a line that stands, and for as long as goes beyond it.
+pub(super) fn target(patience: Duration) -> Duration {
+    TARGET.max(patience.saturating_sub(ATTENTION))
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Tally {
@@ -49,8 +57,9 @@ impl Default for Standing {
 }
 
 impl Standing {
-    /// So many wait now, and so many a second are served. To be told at each event.
-    pub(super) fn see(&mut self, waiting: usize, per_second: impl FnOnce() -> f64, now: Mono) {
+    /// So many wait now, so many a second are served, and so long the line may stand. To be told at each
+    /// event.
+    pub(super) fn see(&mut self, waiting: usize, per_second: impl FnOnce() -> f64, target: Duration, now: Mono) {
         self.least = self.least.min(waiting);
         if waiting == 0 && self.overloaded {
             // Dry: whatever was overload is over.
@@ -65,7 +74,7 @@ impl Standing {
         self.delay = Duration::from_secs_f64(delay.min(3600.0));
         // One that is served within a turn of the places does not stand, however slow the origin. It
         // is over when the line all but runs dry: it is kept short meanwhile.
-        self.overloaded = self.least > 1 && (self.overloaded || self.delay > TARGET);
+        self.overloaded = self.least > 1 && (self.overloaded || self.delay > target);
         for tally in &mut self.tallies {
             tally.roll(self.overloaded);
         }
@@ -125,7 +134,7 @@ mod tests {
     fn a_line_that_empties_within_the_interval_is_no_overload() {
         let mut standing = Standing::default();
         for t in 0..2000 {
-            standing.see(if t % 100 == 0 { 0 } else { 50 }, || 200.0, ms(t));
+            standing.see(if t % 100 == 0 { 0 } else { 50 }, || 200.0, TARGET, ms(t));
         }
         assert!(!standing.overloaded());
         assert_eq!(standing.delay(), Duration::ZERO);
@@ -135,11 +144,11 @@ mod tests {
     fn a_line_that_stands_is_and_one_that_runs_dry_is_so_no_more() {
         let mut standing = Standing::default();
         for t in 0..600 {
-            standing.see(8, || 200.0, ms(t));
+            standing.see(8, || 200.0, TARGET, ms(t));
         }
         assert!(standing.overloaded());
         assert_eq!(standing.delay(), Duration::from_millis(40));
-        standing.see(0, || 200.0, ms(601));
+        standing.see(0, || 200.0, TARGET, ms(601));
         assert!(!standing.overloaded());
     }
 
@@ -147,7 +156,7 @@ mod tests {
     fn a_class_that_must_refuse_lets_as_many_cohorts_in_as_it_serves() {
         let mut standing = Standing::default();
         for t in 0..3000 {
-            standing.see(8, || 200.0, ms(t));
+            standing.see(8, || 200.0, TARGET, ms(t));
             standing.came(Class::Normal);
             if t % 4 == 0 {
                 standing.served(Class::Normal);

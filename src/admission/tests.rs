@@ -283,6 +283,20 @@ fn under_overload_the_line_stays_short_and_the_newest_goes_first() {
 }
 
 #[test]
+fn a_patience_beyond_anybodys_attention_asks_for_a_line_that_stands() {
+    let minute = Duration::from_secs(60);
+    let patience = Patience { critical: minute, normal: minute, bulk: minute };
+    let mut admission = Admission::new(&Concurrency { patience, ..policy(1, 10_000) }, &[]);
+    let (working, _) = overload(&mut admission, 3000);
+    let waiting = admission.queued();
+    assert!(waiting > 1000, "all of them: {waiting}");
+    assert!(!admission.standing.overloaded());
+    queued(&mut admission, Ask { cohort: COHORTS - 1, ..anyone() }, ms(3000));
+    admission.release(working, ms(3001));
+    assert_eq!(admission.queued(), waiting, "nobody is pushed out");
+}
+
+#[test]
 fn under_overload_a_cohort_lives_or_dies_whole() {
     let mut admission = Admission::new(&policy(1, 50), &[]);
     overload(&mut admission, 3000);

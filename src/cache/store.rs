@@ -28,7 +28,7 @@ type Key = Box<[u8]>;
 /// The entries of all caches.
 #[derive(Clone, Debug)]
 pub struct Store {
-    entries: Cache<Key, Arc<Variants>>,
+    entries: Cache<Key, Arc<Variants>, ahash::RandomState>,
     purges: Arc<Purges>,
     /// Bytes that came since what is too much was last sent away.
     came: Arc<AtomicU64>,
@@ -61,7 +61,8 @@ impl Store {
             // fill would find nothing.
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(UsefulFor)
-            .build();
+            // Keys are the visitors' to choose: hashed under a seed of this process.
+            .build_with_hasher(ahash::RandomState::new());
         Self { entries, purges, came: Arc::default(), memory: memory_bytes }
     }
 

@@ -136,7 +136,7 @@ impl Connection {
         let site = self.door.site.load_full();
         let edge = &site.policy.edge;
         let now = self.door.clock.now();
-        let bytes = self.conn.early().split();
+        let bytes = std::mem::take(self.conn.early());
         let mut fields = head::room_for_fields();
         let head = match head::parse(&bytes, &mut fields) {
             Ok(Some(head)) if head.len <= edge.max_header_size => head,
@@ -167,7 +167,7 @@ impl Connection {
                 Then::Origin(miss)
             }
             Outcome::Answer(answer) if head.body == BodyKind::None && !matches!(answer.content, Content::File(_)) => {
-                let step = self.answer(passage, &view, answer, terms, now);
+                let step = self.answer(&mut passage, &view, answer, terms, now);
                 self.conn.unread(bytes, head_len);
                 return step;
             }
@@ -190,12 +190,12 @@ impl Connection {
     }
 
     /// Gives an answer that is all there.
-    fn answer(&mut self, mut passage: Passage, view: &View<'_>, answer: Answer, terms: Terms, now: Now) -> Step {
+    fn answer(&mut self, passage: &mut Passage, view: &View<'_>, answer: Answer, terms: Terms, now: Now) -> Step {
         if let (Reason::Stale, Some(key)) = (answer.reason, &passage.copy.key) {
-            let miss = proxy::Miss { key, head: proxy::request_head(&passage, view) };
-            proxy::refresh(&self.door, &passage, miss);
+            let miss = proxy::Miss { key, head: proxy::request_head(passage, view) };
+            proxy::refresh(&self.door, passage, miss);
         }
-        proxy::encode(&self.door, &mut passage);
+        proxy::encode(&self.door, passage);
         let site = passage.site.clone();
         let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &site), ..terms };
         let (reason, status) = (answer.reason, answer.status());

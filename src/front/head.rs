@@ -156,11 +156,13 @@ fn check_method(method: &str) -> Result<(), Malformed> {
 /// Takes a target apart into the authority, if it has one, and the path with its query (RFC 9112
 /// §3.2).
 fn split_target<'a>(method: &str, target: &'a str) -> Result<(Option<&'a str>, &'a str), Malformed> {
-    if !target.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(bad("the target has characters that must be encoded"));
-    }
-    if target.contains('#') {
-        return Err(bad("the target has a fragment"));
+    if let Some(other) = target.bytes().find(|b| !b.is_ascii_graphic() || *b == b'#') {
+        let fragment = other == b'#';
+        return Err(bad(if fragment {
+            "the target has a fragment"
+        } else {
+            "the target has characters that must be encoded"
+        }));
     }
     if target.starts_with('/') {
         return Ok((None, target));

@@ -46,22 +46,44 @@ pub fn answer(
     now: Now,
     out: &mut BytesMut,
 ) -> Rendered {
-    out.reserve(HEAD);
-    let mut body = match &answer.content {
+    let file = file.unwrap_or_default();
+    let none = Bytes::new();
+    let body = match &answer.content {
+        Content::Prepared(page) => &page.body,
+        Content::Made { body, .. } => body,
+        Content::Copy(entry) => entry.body(),
+        Content::Part(_, part) => &part.body,
+        Content::File(_) => &file,
+        Content::NotModified(_) | Content::FileNotModified(_) => &none,
+    };
+    let body = if terms.head_only { &none } else { body };
+    let is_copied = body.len() <= COPIED;
+    out.reserve(HEAD + if is_copied { body.len() } else { 0 });
+    head(&answer.content, file.len(), now, out);
+    for (name, value) in answer.fields.iter().chain(&common) {
+        write_field(name, value, out);
+    }
+    end_head(terms, out);
+    let body_bytes = body.len() as u64;
+    if is_copied {
+        out.extend_from_slice(body);
+    }
+    Rendered { rest: if is_copied { none } else { body.clone() }, body_bytes }
+}
+
+/// Writes what an answer's head says whoever asks; of a file of the snapshot, with its length.
+fn head(content: &Content, file_length: usize, now: Now, out: &mut BytesMut) {
+    match content {
         Content::Prepared(page) => {
             out.extend_from_slice(&page.wire);
             date(now, out);
-            page.body.clone()
         }
         Content::Made { status, content_type, cache_control, body } => {
             made(*status, content_type, body.len(), cache_control, out);
             date(now, out);
-            body.clone()
         }
-        Content::Copy(entry) => {
-            out.extend_from_slice(entry.head());
-            entry.body().clone()
-        }
+        Content::Copy(entry) => out.extend_from_slice(entry.head()),
+        Content::NotModified(entry) => out.extend_from_slice(entry.head_not_modified()),
         Content::Part(entry, part) => {
             status_line(part.status, out);
             for (name, value) in part.fields_of(entry.fields()) {
@@ -74,36 +96,13 @@ pub fn answer(
                 write_field(name, value, out);
             }
             write_field("content-length", itoa::Buffer::new().format(part.body.len()), out);
-            part.body.clone()
-        }
-        Content::NotModified(entry) => {
-            out.extend_from_slice(entry.head_not_modified());
-            Bytes::new()
         }
         Content::File(about) => {
-            let body = file.unwrap_or_default();
             snapshot_head(about, about.status, now, out);
-            write_field("content-length", itoa::Buffer::new().format(body.len()), out);
-            body
+            write_field("content-length", itoa::Buffer::new().format(file_length), out);
         }
-        Content::FileNotModified(about) => {
-            snapshot_head(about, 304, now, out);
-            Bytes::new()
-        }
-    };
-    for (name, value) in answer.fields.iter().chain(&common) {
-        write_field(name, value, out);
+        Content::FileNotModified(about) => snapshot_head(about, 304, now, out),
     }
-    end_head(terms, out);
-    if terms.head_only {
-        body = Bytes::new();
-    }
-    let body_bytes = body.len() as u64;
-    if body.len() <= COPIED {
-        out.extend_from_slice(&body);
-        body = Bytes::new();
-    }
-    Rendered { rest: body, body_bytes }
 }
 
 /// Writes the head of an answer with a file.

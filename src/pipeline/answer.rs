@@ -3,7 +3,6 @@
 //! What does not vary by request is prepared once ([`Prepared`]): as bytes for HTTP/1, as fields
 //! for HTTP/2. An answer of the fast path is then a few copies and one write.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -238,10 +237,12 @@ pub struct RequestId([u8; 16]);
 impl RequestId {
     /// Sixteen hex digits of a number that the shell never uses twice in a process.
     pub fn new(number: u64) -> Self {
-        let mut text = FixedText::default();
-        // Sixteen digits fit by construction.
-        let _ = write!(text, "{number:016x}");
-        Self(text.0)
+        let mut text = [0; 16];
+        for (at, digit) in text.iter_mut().enumerate() {
+            let nibble = (number >> (60 - 4 * at)) as u8 & 0xf;
+            *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        }
+        Self(text)
     }
 
     /// A number that looks drawn by lot, the same for this request whenever asked.
@@ -252,19 +253,6 @@ impl RequestId {
 
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-#[derive(Default)]
-struct FixedText([u8; 16], usize);
-
-impl std::fmt::Write for FixedText {
-    fn write_str(&mut self, s: &str) -> std::fmt::Result {
-        for byte in s.bytes() {
-            *self.0.get_mut(self.1).ok_or(std::fmt::Error)? = byte;
-            self.1 += 1;
-        }
-        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::reason::Reason;
 use super::servers::Pool;
-use crate::admission::{self, Admission, Admit, Ask, Claim, FlightId, Percent, WaiterId};
+use crate::admission::{Admission, Admit, Ask, Claim, FlightId, Percent, WaiterId};
 use crate::clock::{Clock, Mono, Now};
 use crate::level::{Change, Contact, Ladder, Signals};
 use crate::policy::{self, Concurrency, Level, LevelPolicy};
@@ -201,7 +201,7 @@ impl Origin {
         let line = self.line.lock();
         Signals {
             queue_delay: line.admission.queue_delay(),
-            queue_target: admission::TARGET,
+            queue_target: line.admission.queue_target(),
             latency_ratio: line.admission.latency_ratio(now),
             error_rate: line.admission.error_rate(now),
             ..Signals::default()

@@ -258,7 +258,7 @@ impl Passage {
             let age = entry.age_seconds(now.mono);
             return Answer { reason: Reason::Stale, content: Content::Copy(entry), fields: Fields::new() }
                 .with("age", age.to_compact_string())
-                .with("cache-status", note.to_compact_string());
+                .with("cache-status", note.text());
         }
         if let Some(file) = self.copy.file.take() {
             let detail = format!("snapshot-{}", reason.label());

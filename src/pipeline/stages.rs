@@ -90,11 +90,11 @@ pub fn level(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
 /// How often this visitor may ask. What the waiting room answers does not count: one who is going
 /// to wait is not asked here.
 pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    let site = passage.site.clone();
-    let route = site.route(passage.route_id());
-    if route.rate_limits.is_empty() {
+    if passage.route().rate_limits.is_empty() {
         return Flow::Continue;
     }
+    let site = passage.site.clone();
+    let route = site.route(passage.route_id());
     let mut session = None;
     if let Some(room) = route.waiting_room {
         if passage.mode == Mode::Wait {

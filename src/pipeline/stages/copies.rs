@@ -176,8 +176,8 @@ pub(crate) fn answer(passage: &Passage, view: &View<'_>, entry: Arc<Entry>, aske
     let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };
     let age = entry.age_seconds(now.mono).to_compact_string();
     let content = content(passage, view, entry, asked.range);
-    let answer = Answer { reason, content, fields: Fields::new() };
-    answer.with("age", age).with("cache-status", status.to_compact_string())
+    let fields = Fields::from_iter([("age", age), ("cache-status", status.text())]);
+    Answer { reason, content, fields }
 }
 
 /// What a client needs of a copy.
