@@ -175,11 +175,11 @@ impl Admission {
                 return Err(Reason::Shed);
             }
         }
-        let per_second = self.throughput.per_second(now);
-        if !overloaded && per_second > 0.0 && self.line.ahead(ask.class) / per_second > patience.as_secs_f64() {
+        let in_vain = |per_second: f64| self.line.ahead(ask.class) / per_second > patience.as_secs_f64();
+        if !overloaded && self.throughput.known(now).is_some_and(in_vain) {
             return Err(Reason::QueueFull);
         }
-        let standing = (per_second * STANDING_MAX.as_secs_f64()) as usize;
+        let standing = (self.throughput.per_second(now) * STANDING_MAX.as_secs_f64()) as usize;
         let class_full = overloaded && self.line.waiting(ask.class) >= standing.max(STANDING_LEAST).max(limit);
         if class_full || self.line.len() >= self.policy.queue.places(limit) {
             let victim = self.line.victim(&waiter, class_full, overloaded).ok_or(Reason::QueueFull)?;

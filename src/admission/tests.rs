@@ -332,6 +332,17 @@ fn who_would_wait_in_vain_is_refused_on_arrival() {
 }
 
 #[test]
+fn nobody_is_said_to_wait_in_vain_by_the_first_few_answers() {
+    let mut admission = Admission::new(&policy(20, 1000), &[]);
+    let working: Vec<_> = (0..20).map(|_| granted(&mut admission, anyone(), ms(0))).collect();
+    let waiting: Vec<_> = (0..100).map(|_| queued(&mut admission, anyone(), ms(1))).collect();
+    // Four thousand a second, of which one is seen so far.
+    answer(&mut admission, working[0], ms(5));
+    claimed(&mut admission, waiting[0]);
+    (0..500).for_each(|_| drop(queued(&mut admission, anyone(), ms(6))));
+}
+
+#[test]
 fn one_that_may_not_wait_gets_a_free_place_or_none() {
     let mut admission = Admission::new(&policy(1, 10), &[]);
     let hasty = Ask { waits: false, ..ask(Class::Bulk, 0) };

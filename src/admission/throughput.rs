@@ -10,6 +10,9 @@ use crate::clock::Mono;
 /// How far back it remembers, of busy time: what is older counts for less than 37 %.
 const MEMORY: Duration = Duration::from_secs(5);
 
+/// Busy time below which a rate is too low rather than right: the first to finish are few.
+const RIPE: Duration = Duration::from_millis(100);
+
 /// An exponentially weighted rate over events, exact at any spacing: every event adds `1 / MEMORY`,
 /// and all that was added fades by `e^(-t / MEMORY)`.
 #[derive(Debug, Default)]
@@ -48,9 +51,14 @@ impl Throughput {
         let Some(began) = self.began else { return 0.0 };
         let now = self.busy_time(now);
         // In its first seconds the sum is not full yet: scaled to the part of the memory that is.
-        let full = 1.0 - (-(now.since(began).as_secs_f64() / MEMORY.as_secs_f64())).exp();
-        // Below a tenth of a second nothing is known yet.
-        self.fade(now) / full.max(0.02)
+        let filled = |time: Duration| 1.0 - (-(time.as_secs_f64() / MEMORY.as_secs_f64())).exp();
+        self.fade(now) / filled(now.since(began).max(RIPE))
+    }
+
+    /// The same, once enough was seen to promise anybody a time by it.
+    pub(super) fn known(&self, now: Mono) -> Option<f64> {
+        let ripe = self.began.is_some_and(|began| self.busy_time(now).since(began) >= RIPE);
+        Some(self.per_second(now)).filter(|rate| ripe && *rate > 0.0)
     }
 
     /// A clock that stands still while the origin is not busy.
