@@ -8,8 +8,9 @@ use super::freshness::ResponseParts;
 use super::precondition::{unix_seconds, weakly_equal};
 use crate::pipeline::view::Field;
 
-/// Fields of the copy that no update changes: they say how its body is to be read (§3.2).
-const OF_THE_BODY: [&str; 3] = ["content-length", "content-encoding", "content-range"];
+/// Fields of the copy that no update changes: they say how its body is to be read, and what bytes it is of
+/// (§3.2). A 304 has none.
+const OF_THE_BODY: [&str; 5] = ["content-length", "content-encoding", "content-range", "content-md5", "content-digest"];
 
 /// Fields as they are kept until an entry is made of them.
 pub type Fields = Vec<(String, Vec<u8>)>;
@@ -118,6 +119,7 @@ mod tests {
             ("X-B", "1"),
             ("Content-Type", "text/plain"),
             ("Content-Encoding", "gzip"),
+            ("Content-MD5", "of hello"),
             ("Cache-Control", "max-age=1"),
         ]);
         let update = fields(&[
@@ -127,6 +129,7 @@ mod tests {
             ("Content-Encoding", "br"),
             ("Content-Length", "0"),
             ("Content-Range", "bytes 0-1/2"),
+            ("Content-MD5", "of nothing"),
             ("X-New", "n"),
         ]);
         let merged = merged(&copy, &ResponseParts { status: 304, fields: &update });
@@ -134,6 +137,7 @@ mod tests {
         let expected = [
             "x-b: 1",
             "content-encoding: gzip",
+            "content-md5: of hello",
             "x-a: 3",
             "cache-control: max-age=60",
             "content-type: text/html",
