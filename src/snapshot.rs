@@ -14,7 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
+use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderName, HeaderValue};
 use moka::sync::Cache;
 
@@ -37,7 +37,7 @@ pub mod robots;
 pub mod sitemap;
 
 use disk::{Disk, DiskError};
-pub use file::{Accepts, File};
+pub use file::{Accepts, File, Share};
 use manifest::{Form, Manifest, Page};
 
 /// Files listed at most; those beyond it are left out, with a warning.
@@ -194,6 +194,9 @@ fn file_of(page: &Page, form: Option<Form>, path: Option<PathBuf>, hash: &str) -
         fields.retain(|(name, _)| *name != ETAG);
         let tag = format!("\"{}\"", hash.get(..24).unwrap_or_default());
         fields.extend(HeaderValue::from_str(&tag).ok().filter(|_| page.status == 200).map(|tag| (ETAG, tag)));
+    }
+    if page.status == 200 {
+        fields.push((ACCEPT_RANGES, HeaderValue::from_static("bytes")));
     }
     match form {
         Some(Form::Gzip) => fields.push((CONTENT_ENCODING, HeaderValue::from_static("gzip"))),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use support::doors::doors;
 use support::origin::ok;
 use support::{Answer, Edge, H2, Nginx, Origin, SEAWALL, eventually, origin, policy, write_policy};
 use tempfile::TempDir;
@@ -285,6 +286,40 @@ fn text_and_pictures_are_shown_in_the_smallest_form_that_is_accepted() {
     assert_eq!((webp.field("content-type"), webp.field("vary")), (Some("image/webp"), Some("Accept")));
     assert!(webp.body.len() < png.len());
     assert!(edge.get("/a.png", "Accept: */*\r\n").body == png);
+}
+
+#[test]
+fn parts_of_a_page_are_given_as_rfc_9110_14_asks() {
+    let video: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    let body = video.clone();
+    let place = Origin::start(move |request, to| match request.target.as_str() {
+        "/" => page(to, &format!("<video src=/v.mp4></video>{}", "the same again. ".repeat(100))),
+        "/v.mp4" => ok(to, "content-type: video/mp4\r\netag: \"v1\"\r\n", &body),
+        _ => status(to, "404 Not Found", ""),
+    });
+    let dir = site(place.address, "");
+    take(dir.path(), &[]);
+    let edge = Edge::start_in(dir, &rules(place.address, ""));
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    for mut door in doors(&edge) {
+        assert_eq!(door.get("/v.mp4", &[]).field("accept-ranges"), Some("bytes"));
+        let part = door.get("/v.mp4", &[("range", "bytes=10-19"), ("if-range", "\"v1\"")]);
+        assert_eq!((part.status, part.field("content-range")), (206, Some("bytes 10-19/100000")));
+        assert!(part.body == video[10..20] && is_snapshot(&part));
+        assert_eq!((part.field("content-type"), part.field("etag")), (Some("video/mp4"), Some("\"v1\"")));
+        let rest = door.get("/v.mp4", &[("range", "bytes=99990-")]);
+        assert!(rest.status == 206 && rest.body == video[99_990..]);
+        let several = door.get("/v.mp4", &[("range", "bytes=0-0,-1")]);
+        assert!(several.field("content-type").unwrap().starts_with("multipart/byteranges; boundary="));
+        let beyond = door.get("/v.mp4", &[("range", "bytes=100000-")]);
+        assert_eq!((beyond.status, beyond.field("content-range")), (416, Some("bytes */100000")));
+        assert_eq!((beyond.body.len(), beyond.field("etag")), (0, None));
+        let of_another = door.get("/v.mp4", &[("range", "bytes=10-19"), ("if-range", "\"v2\"")]);
+        assert!(of_another.status == 200 && of_another.body == video);
+        let text = door.get("/", &[("range", "bytes=0-8"), ("accept-encoding", "gzip, br")]);
+        assert_eq!((text.status, text.field("content-encoding"), text.text().as_str()), (206, None, "<!doctype"));
+        assert_eq!(door.ask("HEAD", "/v.mp4", &[("range", "bytes=0-1")]).status, 200);
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
+use crate::cache::range::Partial;
 use crate::clock::Now;
 use crate::files::reply::Reply;
 use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
@@ -37,15 +38,8 @@ pub struct Rendered {
 }
 
 /// Writes an answer's head, and its body if it is small. A [`Content::File`] has been read by the
-/// caller, who gives its body.
-pub fn answer(
-    answer: Answer,
-    common: Fields,
-    file: Option<Bytes>,
-    terms: Terms,
-    now: Now,
-    out: &mut BytesMut,
-) -> Rendered {
+/// caller: here it would have no body.
+pub fn answer(answer: Answer, common: Fields, terms: Terms, now: Now, out: &mut BytesMut) -> Rendered {
     out.reserve(HEAD);
     let mut body = match &answer.content {
         Content::Prepared(page) => {
@@ -62,32 +56,22 @@ pub fn answer(
             out.extend_from_slice(entry.head());
             entry.body().clone()
         }
-        Content::Part(entry, part) => {
-            status_line(part.status, out);
-            for (name, value) in part.fields_of(entry.fields()) {
-                out.extend_from_slice(name.as_str().as_bytes());
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(value.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
-            for (name, value) in part.own_fields() {
-                write_field(name, value, out);
-            }
-            write_field("content-length", itoa::Buffer::new().format(part.body.len()), out);
-            part.body.clone()
-        }
+        Content::Part(entry, part) => partial(part, entry.fields(), out),
         Content::NotModified(entry) => {
             out.extend_from_slice(entry.head_not_modified());
             Bytes::new()
         }
-        Content::File(about) => {
-            let body = file.unwrap_or_default();
-            snapshot_head(about, about.status, now, out);
-            write_field("content-length", itoa::Buffer::new().format(body.len()), out);
+        Content::File(about, _) => snapshot(about, &Bytes::new(), now, out),
+        Content::FileRead(about, body) => snapshot(about, body, now, out),
+        Content::FilePart(about, part) => {
+            let body = partial(part, &about.fields, out);
+            snapshot_date(about, now, out);
             body
         }
         Content::FileNotModified(about) => {
-            snapshot_head(about, 304, now, out);
+            status_line(304, out);
+            kept_fields(about.fields.iter().filter(|(name, _)| *name != CONTENT_TYPE), out);
+            snapshot_date(about, now, out);
             Bytes::new()
         }
     };
@@ -193,17 +177,38 @@ pub fn chunk(piece: Option<&Bytes>, out: &mut BytesMut) {
     }
 }
 
-/// All of its head but the length.
-fn snapshot_head(file: &File, status: u16, now: Now, out: &mut BytesMut) {
-    status_line(status, out);
-    for (name, value) in file.fields.iter().filter(|(name, _)| status != 304 || *name != CONTENT_TYPE) {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+/// The head of an answer with parts; gives its body.
+fn partial(part: &Partial, whole: &[(HeaderName, HeaderValue)], out: &mut BytesMut) -> Bytes {
+    status_line(part.status, out);
+    kept_fields(part.fields_of(whole), out);
+    for (name, value) in part.own_fields() {
+        write_field(name, value, out);
     }
+    write_field("content-length", itoa::Buffer::new().format(part.body.len()), out);
+    part.body.clone()
+}
+
+/// The head of a file of the snapshot; gives its body.
+fn snapshot(file: &File, body: &Bytes, now: Now, out: &mut BytesMut) -> Bytes {
+    status_line(file.status, out);
+    kept_fields(file.fields.iter(), out);
+    snapshot_date(file, now, out);
+    write_field("content-length", itoa::Buffer::new().format(body.len()), out);
+    body.clone()
+}
+
+fn snapshot_date(file: &File, now: Now, out: &mut BytesMut) {
     if !file.is_dated() {
         date(now, out);
+    }
+}
+
+fn kept_fields<'f>(fields: impl Iterator<Item = &'f (HeaderName, HeaderValue)>, out: &mut BytesMut) {
+    for (name, value) in fields {
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
     }
 }
 

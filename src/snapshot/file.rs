@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use super::manifest::Form;
 use crate::cache::entry::Entry;
 use crate::cache::key::Encodings;
-use crate::cache::precondition::{Precondition, Validators, evaluate, unix_seconds};
+use crate::cache::precondition::{Precondition, Validators, evaluate, parts_asked, unix_seconds};
 use crate::cache::purge::Stamp;
 use crate::pipeline::view::View;
 
@@ -47,16 +47,33 @@ impl File {
         entry.mark().stamp() < Stamp::from_unix_ms(self.since_unix_ms)
     }
 
-    /// Whether the one who asks has it already.
-    pub fn is_known_to(&self, view: &View<'_>) -> bool {
+    /// What of it the one who asks is to get.
+    pub fn share_of(&self, view: &View<'_>) -> Share {
         let seconds = |name| self.field(name).and_then(|value| unix_seconds(value.as_bytes()));
         let held = Validators {
             etag: self.field(&ETAG).map(HeaderValue::as_bytes),
             last_modified: seconds(&LAST_MODIFIED),
             date: seconds(&DATE),
         };
-        self.status == 200 && evaluate(view, &held) == Precondition::NotModified
+        if self.status != 200 {
+            return Share::Whole;
+        }
+        match evaluate(view, &held) {
+            Precondition::NotModified => Share::None,
+            Precondition::Full => parts_asked(view, &held).map_or(Share::Whole, |ranges| Share::Parts(ranges.into())),
+        }
     }
+}
+
+/// What of a file a request gets (RFC 9110 §13.2.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    #[default]
+    Whole,
+    /// What this Range field asks for.
+    Parts(Box<[u8]>),
+    /// It has it already.
+    None,
 }
 
 /// The forms that a request takes beside the origin's own.
@@ -68,7 +85,7 @@ pub struct Accepts {
 
 impl Accepts {
     /// As Accept-Encoding and Accept say. An image's form must be named: `*/*` is also what those send who
-    /// can't show it.
+    /// can't show it. Parts are of the text as it came, as they are of a cached copy's.
     pub fn of(view: &View<'_>) -> Self {
         let names = |kind: &str| {
             let mut ranges = view.fields_named("accept").flat_map(|line| line.split(','));
@@ -79,7 +96,9 @@ impl Accepts {
                 named && !parts.any(zero)
             })
         };
-        Self { encodings: Encodings::of(view.fields), webp: names("image/webp") }
+        let asks_for_parts = view.method == "GET" && view.field("range").is_some();
+        let encodings = if asks_for_parts { Encodings::of(&[]) } else { Encodings::of(view.fields) };
+        Self { encodings, webp: names("image/webp") }
     }
 
     /// Whether this form will do.

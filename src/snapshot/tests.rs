@@ -100,6 +100,8 @@ fn the_smallest_form_that_is_accepted_answers_with_a_tag_of_its_own() {
     let br = chosen(&[field("Accept-Encoding", "gzip, br")]);
     assert_eq!(text(&br, CONTENT_ENCODING).as_deref(), Some("br"));
     assert_ne!(text(&br, ETAG), text(&own, ETAG));
+    let parts = chosen(&[field("Accept-Encoding", "br"), field("Range", "bytes=0-")]);
+    assert_eq!(text(&parts, CONTENT_ENCODING), None, "parts are of the text as it came");
     let gzip = chosen(&[field("Accept-Encoding", "gzip, br;q=0"), field("Accept", "image/webp;q=0, */*")]);
     assert_eq!(text(&gzip, CONTENT_ENCODING).as_deref(), Some("gzip"));
     let webp = chosen(&[field("Accept", "image/webp,*/*")]);
@@ -111,11 +113,21 @@ fn the_smallest_form_that_is_accepted_answers_with_a_tag_of_its_own() {
 }
 
 #[test]
-fn who_has_it_already_is_told_so() {
+fn who_has_it_already_is_told_so_and_who_has_a_part_gets_the_rest() {
     let file = snapshot(vec![page("", "/", &[])]).find(&wanted("h", "/", None)).unwrap();
-    let known = |name, value: &'static str| file.is_known_to(&view(&[Field { name, value: value.as_bytes() }]));
+    let share = |fields: &[(&'static str, &'static str)]| {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| Field { name, value: value.as_bytes() }).collect();
+        file.share_of(&view(&fields))
+    };
+    let known = |name, value| share(&[(name, value)]) == Share::None;
     assert!(known("If-None-Match", "W/\"own\""));
     assert!(!known("If-None-Match", "\"other\""));
     assert!(known("If-Modified-Since", "Wed, 31 Dec 2025 10:00:00 GMT"));
+    let parts = ("Range", "bytes=0-1");
+    assert_eq!(share(&[parts]), Share::Parts((*b"bytes=0-1").into()));
+    assert_eq!(share(&[parts, ("If-Range", "\"own\"")]), Share::Parts((*b"bytes=0-1").into()));
+    assert_eq!(share(&[parts, ("If-Range", "\"other\"")]), Share::Whole);
+    assert_eq!(share(&[parts, ("If-None-Match", "\"own\"")]), Share::None);
+    assert_eq!(share(&[parts, parts]), Share::Whole, "said twice");
     assert_eq!(file.age_seconds(1_767_175_260_999), Some(60));
 }
