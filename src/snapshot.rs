@@ -216,7 +216,14 @@ fn file_of(page: &Page, form: Option<Form>, path: Option<PathBuf>, hash: &str) -
     if page.variants.iter().any(|variant| !is_image(variant.form)) {
         fields.push((VARY, HeaderValue::from_static("Accept-Encoding")));
     }
-    File { path, status: page.status, fields, since_unix_ms: page.date_unix_ms, any_host: page.host.is_empty() }
+    File {
+        path,
+        status: page.status,
+        fields,
+        since_unix_ms: page.date_unix_ms,
+        any_host: page.host.is_empty(),
+        tags: page.tags.clone(),
+    }
 }
 
 /// What is shown: a snapshot at most, which may give way to another.

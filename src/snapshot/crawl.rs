@@ -309,6 +309,7 @@ impl<'a> Crawl<'a> {
             fields,
             object,
             date_unix_ms: head.date_unix_ms().map_or(now, |date| date.min(now)),
+            tags: head.tags(&at.host),
             variants: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use http::header::{DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue};
 
-use super::manifest::Form;
+use super::manifest::{Form, PageTags};
 use crate::cache::entry::Entry;
 use crate::cache::key::Encodings;
 use crate::cache::precondition::{Precondition, Validators, evaluate, parts_asked, unix_seconds};
@@ -24,6 +24,8 @@ pub struct File {
     pub since_unix_ms: u64,
     /// It stands for its path on every host.
     pub any_host: bool,
+    /// By what purges by tag may mean it.
+    pub tags: PageTags,
 }
 
 impl File {

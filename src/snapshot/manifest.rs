@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::left_out::Why;
+use crate::cache::freshness::ResponseParts;
+use crate::cache::purge::Tags;
+use crate::cache::tags;
 
 /// What the first line begins with.
 const MAGIC: &str = "seawall-snapshot";
@@ -44,9 +47,49 @@ pub struct Page {
     pub object: Option<Object>,
     /// When the origin made it, in milliseconds since 1970 UTC.
     pub date_unix_ms: u64,
+    /// By what purges by tag may mean it.
+    #[serde(default, skip_serializing_if = "PageTags::is_empty")]
+    pub tags: PageTags,
     /// The same in other forms, each smaller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,
+}
+
+/// The tags of a page, by which purges may mean it, as they are kept of a cached copy; none are known of one that
+/// was taken by a Seawall that did not keep them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageTags {
+    /// At most [`tags::COUNT_MAX`].
+    names: Vec<u64>,
+    /// It has more than are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+}
+
+impl PageTags {
+    /// As the head of an answer of this host has them.
+    pub fn of(response: &ResponseParts<'_>, host: &str) -> Self {
+        let (names, tags) = tags::of(response, host);
+        Self { names: names.to_vec(), more: tags == Tags::Unknown }
+    }
+
+    pub fn names(&self) -> &[u64] {
+        &self.names
+    }
+
+    /// Which purges by tag concern it beside those of its names.
+    pub fn kind(&self) -> Tags {
+        match (self.more, self.is_empty()) {
+            (true, _) => Tags::Unknown,
+            (_, true) => Tags::None,
+            _ => Tags::Named,
+        }
+    }
+
+    /// Whether no purge by tag concerns it.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.more
+    }
 }
 
 /// A body.
@@ -167,6 +210,7 @@ mod tests {
             fields: vec![("content-type".to_owned(), "text/html".to_owned())],
             object: Some(object.clone()),
             date_unix_ms: 1,
+            tags: PageTags { names: vec![u64::MAX], more: true },
             variants: vec![Variant { form: Form::Br, object }],
         };
         let mut manifest = Manifest { id: "1".to_owned(), taken_unix_ms: 1, pages: vec![page], ..Manifest::default() };
@@ -184,6 +228,9 @@ mod tests {
             assert!(Manifest::decode(&changed).is_err(), "byte {at}");
             assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
+        let untagged = r#"{"host":"","target":"/","status":200,"fields":[],"object":null,"date_unix_ms":1}"#;
+        let untagged: Page = serde_json::from_str(untagged).unwrap();
+        assert_eq!((untagged.tags.kind(), manifest().pages[0].tags.kind()), (Tags::None, Tags::Unknown));
         let other = b"seawall-snapshot 2 00\n{}";
         assert!(matches!(Manifest::decode(other), Err(BadManifest::Version(2))));
     }

@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 use http::HeaderValue;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_TYPE, LAST_MODIFIED};
 
+use super::manifest::PageTags;
 use super::{File, MAX_FILE, MAX_FILES};
 
 /// Directories within directories followed at most.
@@ -82,5 +83,6 @@ fn file(path: &Path, meta: &std::fs::Metadata) -> File {
         fields,
         since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         any_host: true,
+        tags: PageTags::default(),
     }
 }

@@ -1,4 +1,4 @@
-use super::manifest::{Object, Variant};
+use super::manifest::{Object, PageTags, Variant};
 use super::*;
 use crate::pipeline::view::{BodyKind, Field, Scheme, Version, View};
 
@@ -51,7 +51,8 @@ fn a_path_finds_its_file_its_html_or_its_index_and_nothing_outside() {
     assert_eq!(kind("/logo.svg"), "image/svg+xml");
 }
 
-fn page(host: &str, target: &str, variants: &[(Form, u64)]) -> Page {
+fn page(host: &str, target: &str, tags: PageTags::default(),
+ variants: &[(Form, u64)]) -> Page {
     let object = |hash: &str, length| Object { hash: hash.repeat(64), length };
     let variant = |(form, length): &(Form, u64)| Variant { form: *form, object: object("b", *length) };
     Page {
