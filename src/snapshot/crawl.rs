@@ -311,6 +311,7 @@ impl<'a> Crawl<'a> {
             date_unix_ms: head.date_unix_ms().map_or(now, |date| date.min(now)),
             tags: head.tags(&at.host),
             variants: Vec::new(),
+            recipe: 0,
         }
     }
 

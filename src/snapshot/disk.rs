@@ -261,6 +261,7 @@ mod tests {
             date_unix_ms: 0,
             tags: PageTags::default(),
             variants: Vec::new(),
+            recipe: 0,
         };
         Manifest { id: id.to_owned(), pages: vec![page], ..Manifest::default() }
     }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use http::header::{DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue};
 
-use super::manifest::{Form, PageTags};
+use super::manifest::PageTags;
 use crate::cache::entry::Entry;
-use crate::cache::key::Encodings;
 use crate::cache::precondition::{Precondition, Validators, evaluate, parts_asked, unix_seconds};
 use crate::cache::purge::Stamp;
 use crate::pipeline::view::View;
@@ -76,40 +75,4 @@ pub enum Share {
     Parts(Box<[u8]>),
     /// It has it already.
     None,
-}
-
-/// The forms that a request takes beside the origin's own.
-#[derive(Clone, Copy, Debug)]
-pub struct Accepts {
-    encodings: Encodings,
-    webp: bool,
-}
-
-impl Accepts {
-    /// As Accept-Encoding and Accept say. An image's form must be named: `*/*` is also what those send who
-    /// can't show it. Parts are of the text as it came, as they are of a cached copy's.
-    pub fn of(view: &View<'_>) -> Self {
-        let names = |kind: &str| {
-            let mut ranges = view.fields_named("accept").flat_map(|line| line.split(','));
-            ranges.any(|range| {
-                let mut parts = range.split(';').map(str::trim);
-                let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(kind));
-                let zero = |p: &str| p.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
-                named && !parts.any(zero)
-            })
-        };
-        let asks_for_parts = view.method == "GET" && view.field("range").is_some();
-        let encodings = if asks_for_parts { Encodings::of(&[]) } else { Encodings::of(view.fields) };
-        Self { encodings, webp: names("image/webp") }
-    }
-
-    /// Whether this form will do.
-    pub fn takes(self, form: Form) -> bool {
-        match form {
-            Form::Gzip => self.encodings.accepts_gzip(),
-            Form::Br => self.encodings.accepts_br(),
-            Form::Zstd => self.encodings.accepts_zstd(),
-            Form::Webp => self.webp,
-        }
-    }
 }

@@ -49,6 +49,7 @@ pub fn import(dir: &Path, disk: &Disk, unix_ms: u64) -> Result<Manifest, DiskErr
                     date_unix_ms: unix_ms,
                     tags: PageTags::default(),
                     variants: Vec::new(),
+                    recipe: 0,
                 });
             }
         }

@@ -3,7 +3,7 @@
 //! One line says what the rest is and what it adds up to, so that a file that was cut or changed is
 //! never taken for a snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -53,6 +53,13 @@ pub struct Page {
     /// The same in other forms, each smaller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,
+    /// The [`RECIPE`](super::forms::RECIPE) that they were made by; 0: not all of them were.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recipe: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The tags of a page, by which purges may mean it, as they are kept of a cached copy; none are known of one that
@@ -104,6 +111,9 @@ pub struct Object {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {
     pub form: Form,
+    /// In pixels, of a picture that is less wide than its own form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
     pub object: Object,
 }
 
@@ -115,6 +125,25 @@ pub enum Form {
     Br,
     Zstd,
     Webp,
+    Avif,
+}
+
+impl Form {
+    /// As reports call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Br => "br",
+            Self::Zstd => "zstd",
+            Self::Webp => "webp",
+            Self::Avif => "avif",
+        }
+    }
+
+    /// Whether it is chosen by Accept, rather than by Accept-Encoding.
+    pub const fn is_picture(self) -> bool {
+        matches!(self, Self::Webp | Self::Avif)
+    }
 }
 
 /// A URL that was met and is not in the snapshot.
@@ -184,6 +213,13 @@ impl Manifest {
         self.pages.iter().flat_map(|page| page.object.iter().chain(page.variants.iter().map(|v| &v.object)))
     }
 
+    /// Bytes of all smaller forms; what several pages share counts once.
+    pub fn forms_bytes(&self) -> u64 {
+        let variants = self.pages.iter().flat_map(|page| &page.variants).map(|variant| &variant.object);
+        let distinct: HashMap<_, _> = variants.map(|object| (&object.hash, object.length)).collect();
+        distinct.values().sum()
+    }
+
     /// Bytes of the pages as the origin sent them.
     pub fn bytes(&self) -> u64 {
         self.pages.iter().filter_map(|page| page.object.as_ref()).map(|object| object.length).sum()
@@ -191,6 +227,12 @@ impl Manifest {
 }
 
 impl Page {
+    /// Its media type, in lower case and without parameters.
+    pub fn kind(&self) -> String {
+        let kind = self.field("content-type").and_then(|kind| kind.split(';').next());
+        kind.unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
     /// The first value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -211,7 +253,8 @@ mod tests {
             object: Some(object.clone()),
             date_unix_ms: 1,
             tags: PageTags { names: vec![u64::MAX], more: true },
-            variants: vec![Variant { form: Form::Br, object }],
+            variants: vec![Variant { form: Form::Avif, width: Some(480), object }],
+            recipe: 1,
         };
         let mut manifest = Manifest { id: "1".to_owned(), taken_unix_ms: 1, pages: vec![page], ..Manifest::default() };
         manifest.leave_out("/x", Why::NoStore);
