@@ -17,6 +17,7 @@ use bytes::Bytes;
 use moka::sync::Cache;
 
 pub mod address;
+pub mod course;
 pub mod crawl;
 pub mod disk;
 pub mod file;

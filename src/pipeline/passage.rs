@@ -27,8 +27,8 @@ use crate::clients::Members;
 use crate::clock::{Mono, Now};
 use crate::files::Asked;
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
-use crate::snapshot::{File, Share};
 use crate::snapshot::address::Address;
+use crate::snapshot::{File, Share};
 use crate::telemetry::Record;
 
 /// What the cache stage found, for those that go on.

@@ -21,9 +21,7 @@ pub async fn read(passage: &Passage, answer: Answer) -> Answer {
         }
     };
     // By what was read: a plain directory's file may have changed since it was listed.
-    let part = ranges.and_then(|line| {
-        Partial::of(&range::parse(&line, body.len()), &body, &file.fields, passage.id)
-    });
+    let part = ranges.and_then(|line| Partial::of(&range::parse(&line, body.len()), &body, &file.fields, passage.id));
     let content = match part {
         Some(part) => Content::FilePart(file, Box::new(part)),
         None => Content::FileRead(file, body),

@@ -227,6 +227,11 @@ impl Manifest {
 }
 
 impl Page {
+    /// Whether it has a body: a redirect has none.
+    pub const fn has_body(&self) -> bool {
+        self.status == 200
+    }
+
     /// Its media type, in lower case and without parameters.
     pub fn kind(&self) -> String {
         let kind = self.field("content-type").and_then(|kind| kind.split(';').next());

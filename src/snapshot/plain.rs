@@ -70,10 +70,8 @@ pub(super) fn content_type(path: &Path) -> String {
 fn file(path: &Path, meta: &std::fs::Metadata) -> File {
     let modified = meta.modified().ok();
     let since = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let mut fields = vec![
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
-    ];
+    let mut fields =
+        vec![(CACHE_CONTROL, HeaderValue::from_static("no-store")), (ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
     fields.extend(HeaderValue::from_str(&content_type(path)).ok().map(|kind| (CONTENT_TYPE, kind)));
     let date = modified.and_then(|at| HeaderValue::from_str(&httpdate::fmt_http_date(at)).ok());
     fields.extend(date.map(|date| (LAST_MODIFIED, date)));

@@ -54,8 +54,7 @@ fn a_path_finds_its_file_its_html_or_its_index_and_nothing_outside() {
     assert_eq!(kind("/logo.svg"), "image/svg+xml");
 }
 
-fn page(host: &str, target: &str, tags: PageTags::default(),
- variants: &[(Form, u64)]) -> Page {
+fn page(host: &str, target: &str, variants: &[(Form, u64)]) -> Page {
     let object = |hash: &str, length| Object { hash: hash.repeat(64), length };
     let variant = |(form, length): &(Form, u64)| Variant { form: *form, width: None, object: object("b", *length) };
     Page {
@@ -65,6 +64,7 @@ fn page(host: &str, target: &str, tags: PageTags::default(),
         fields: vec![("etag".to_owned(), "\"own\"".to_owned()), ("content-type".to_owned(), "image/png".to_owned())],
         object: Some(object("a", 100)),
         date_unix_ms: 1_767_175_200_000,
+        tags: PageTags::default(),
         variants: variants.iter().map(variant).collect(),
         recipe: 0,
     }
