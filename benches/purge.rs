@@ -11,7 +11,7 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use seawall::cache::entry::Entry;
 use seawall::cache::freshness::{ResponseParts, Terms};
-use seawall::cache::purge::{Mark, Names, Purge, Purges, Tags, Target, tag_name};
+use seawall::cache::purge::{Mark, Names, Purge, Purges, Stored, Tags, Target, tag_name};
 use seawall::cache::store::Store;
 use seawall::clock::{Mono, Now};
 
@@ -101,9 +101,15 @@ fn verdict(c: &mut Criterion) {
     c.bench_function("verdict, older, looked up now", |b| {
         b.iter(|| purges.look_up(black_box(old.stamp()), old.names(), old.tags()));
     });
-    c.bench_function("a snapshot's file, older", |b| {
-        b.iter(|| purges.is_hidden(None, black_box("/shop/shoes/7/7"), None, old.stamp()));
-    });
+    let stored = Stored {
+        host: None,
+        path: "/shop/shoes/7/7",
+        query: None,
+        names: old.names(),
+        tags: old.tags(),
+        stamp: old.stamp(),
+    };
+    c.bench_function("a snapshot's file, older", |b| b.iter(|| purges.is_hidden(black_box(&stored))));
 }
 
 criterion_group!(benches, verdict, purge);

@@ -47,7 +47,7 @@ enum Verb {
     Room(room::Args),
     /// Take what a running edge holds out of use: by URL, prefix, host or tag, or everything
     Purge(purge::Args),
-    /// Take the static copy of the site that stands in for it; say what it covers
+    // Says itself what it does: a line here would take the place of its longer help.
     Snapshot(snapshot::Args),
     /// Print a signed link that makes a browser one of a group of clients
     Pass(pass::Args),
@@ -103,6 +103,19 @@ mod tests {
         assert_eq!(with_pass("/"), "/?seawall_pass=x");
         assert_eq!(with_pass("https://shop.example"), "https://shop.example/?seawall_pass=x");
         assert_eq!(with_pass("https://shop.example/a?b=1#c"), "https://shop.example/a?b=1&seawall_pass=x#c");
+    }
+
+    #[test]
+    fn the_help_of_a_snapshot_tells_how_it_is_taken_and_the_list_of_verbs_in_one_line() {
+        let mut cli = Cli::command();
+        cli.build();
+        assert!(cli.render_help().to_string().contains("Take the static copy of the site that stands in for it"));
+        let snapshot = cli.find_subcommand_mut("snapshot").unwrap();
+        let (short, long) = (snapshot.render_help().to_string(), snapshot.render_long_help().to_string());
+        for told in ["goes on where it was", "seawall snapshot refresh /sale"] {
+            assert!(long.contains(told) && !short.contains(told), "{long}");
+        }
+        assert!(short.contains("Exit codes") && long.contains("Exit codes"));
     }
 
     #[test]

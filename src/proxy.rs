@@ -34,6 +34,7 @@ mod reply;
 pub mod resolve;
 mod second_door;
 mod sink;
+pub mod snapshot_file;
 mod static_file;
 mod watched;
 mod written;

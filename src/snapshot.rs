@@ -10,15 +10,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
-use http::{HeaderName, HeaderValue};
 use moka::sync::Cache;
 
 pub mod address;
+pub mod course;
 pub mod crawl;
 pub mod disk;
 pub mod file;
@@ -31,14 +30,17 @@ pub mod judge;
 pub mod left_out;
 pub mod links;
 pub mod manifest;
+mod negotiation;
 mod plain;
 pub mod popular;
 pub mod robots;
 pub mod sitemap;
 
 use disk::{Disk, DiskError};
-pub use file::{Accepts, File};
-use manifest::{Form, Manifest, Page};
+pub use file::{File, Share};
+use manifest::{Manifest, Page};
+pub use negotiation::Accepts;
+use negotiation::Forms;
 
 /// Files listed at most; those beyond it are left out, with a warning.
 pub const MAX_FILES: usize = 100_000;
@@ -67,14 +69,6 @@ enum Answers {
     Taken(HashMap<String, Forms>),
     /// By the path in the directory.
     Plain(HashMap<String, Arc<File>>),
-}
-
-/// An answer as the origin gave it, and in smaller forms.
-#[derive(Debug)]
-struct Forms {
-    own: Arc<File>,
-    /// The smallest first.
-    others: Vec<(Form, Arc<File>)>,
 }
 
 /// What is looked for.
@@ -107,7 +101,8 @@ impl Snapshot {
 
     /// A snapshot that was taken.
     pub fn of(disk: &Disk, manifest: &Manifest) -> Self {
-        let forms = |page: &Page| (key(&page.host, &page.target), Forms::of(disk, page));
+        let has_widths = manifest.pages.iter().flat_map(|page| &page.variants).any(|variant| variant.width.is_some());
+        let forms = |page: &Page| (key(&page.host, &page.target), Forms::of(disk, page, has_widths));
         Self {
             answers: Answers::Taken(manifest.pages.iter().map(forms).collect()),
             id: manifest.id.clone(),
@@ -127,8 +122,7 @@ impl Snapshot {
             None => Cow::Borrowed(wanted.raw_path),
         };
         let forms = pages.get(&key(wanted.host, &target)).or_else(|| pages.get(&key("", &target)))?;
-        let other = forms.others.iter().find(|(form, _)| wanted.accepts.takes(*form));
-        Some(other.map_or(&forms.own, |(_, file)| file).clone())
+        Some(forms.choose(wanted.accepts).clone())
     }
 
     /// Answers it has.
@@ -161,59 +155,6 @@ fn find_plain(files: &HashMap<String, Arc<File>>, path: &str) -> Option<Arc<File
             files.get(&index)
         })
         .cloned()
-}
-
-impl Forms {
-    fn of(disk: &Disk, page: &Page) -> Self {
-        let mut variants: Vec<_> = page.variants.iter().collect();
-        variants.sort_by_key(|variant| variant.object.length);
-        let others = variants.into_iter().map(|variant| {
-            let file = file_of(page, Some(variant.form), Some(disk.object(&variant.object.hash)), &variant.object.hash);
-            (variant.form, Arc::new(file))
-        });
-        let hash = page.object.as_ref().map_or("", |object| object.hash.as_str());
-        let path = page.object.as_ref().map(|object| disk.object(&object.hash));
-        Self { others: others.collect(), own: Arc::new(file_of(page, None, path, hash)) }
-    }
-}
-
-/// The head of a page in one of its forms.
-fn file_of(page: &Page, form: Option<Form>, path: Option<PathBuf>, hash: &str) -> File {
-    let parsed = page.fields.iter().filter_map(|(name, value)| {
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
-    });
-    let mut fields: Vec<_> = parsed.collect();
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(page.date_unix_ms));
-    fields.extend(HeaderValue::from_str(&date).ok().map(|date| (http::header::DATE, date)));
-    let has = |fields: &[(HeaderName, HeaderValue)], name: &HeaderName| fields.iter().any(|(n, _)| n == name);
-    if !has(&fields, &CACHE_CONTROL) {
-        // It is old already: how long it is good for, nobody is to guess.
-        fields.push((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
-    }
-    if form.is_some() || !has(&fields, &ETAG) {
-        fields.retain(|(name, _)| *name != ETAG);
-        let tag = format!("\"{}\"", hash.get(..24).unwrap_or_default());
-        fields.extend(HeaderValue::from_str(&tag).ok().filter(|_| page.status == 200).map(|tag| (ETAG, tag)));
-    }
-    match form {
-        Some(Form::Gzip) => fields.push((CONTENT_ENCODING, HeaderValue::from_static("gzip"))),
-        Some(Form::Br) => fields.push((CONTENT_ENCODING, HeaderValue::from_static("br"))),
-        Some(Form::Zstd) => fields.push((CONTENT_ENCODING, HeaderValue::from_static("zstd"))),
-        Some(Form::Webp) => {
-            fields.retain(|(name, _)| *name != CONTENT_TYPE);
-            fields.push((CONTENT_TYPE, HeaderValue::from_static("image/webp")));
-        }
-        None => {}
-    }
-    // Each answer says what the choice among its forms goes by (RFC 9110 §12.5.5).
-    let is_image = |form: Form| form == Form::Webp;
-    if page.variants.iter().any(|variant| is_image(variant.form)) {
-        fields.push((VARY, HeaderValue::from_static("Accept")));
-    }
-    if page.variants.iter().any(|variant| !is_image(variant.form)) {
-        fields.push((VARY, HeaderValue::from_static("Accept-Encoding")));
-    }
-    File { path, status: page.status, fields, since_unix_ms: page.date_unix_ms, any_host: page.host.is_empty() }
 }
 
 /// What is shown: a snapshot at most, which may give way to another.

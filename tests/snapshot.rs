@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use support::doors::doors;
 use support::origin::ok;
 use support::{Answer, Edge, H2, Nginx, Origin, SEAWALL, eventually, origin, policy, write_policy};
 use tempfile::TempDir;
@@ -285,6 +286,125 @@ fn text_and_pictures_are_shown_in_the_smallest_form_that_is_accepted() {
     assert_eq!((webp.field("content-type"), webp.field("vary")), (Some("image/webp"), Some("Accept")));
     assert!(webp.body.len() < png.len());
     assert!(edge.get("/a.png", "Accept: */*\r\n").body == png);
+}
+
+#[test]
+fn a_picture_is_shown_in_the_width_that_a_browser_asks_for() {
+    let jpeg = {
+        let wave = |at: u32, length: f32| ((at as f32 / length).sin() * 90.0 + 128.0) as u8;
+        let pixel = |x, y| image::Rgb([wave(x, 70.0), wave(y, 50.0), wave(x + y, 9.0)]);
+        let picture = image::RgbImage::from_fn(1200, 120, pixel);
+        let mut jpeg = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        jpeg.into_inner()
+    };
+    let picture = jpeg.clone();
+    let place = Origin::start(move |request, to| match request.target.as_str() {
+        "/" => page(to, "<img src=/a.jpg sizes=50vw>"),
+        "/a.jpg" => ok(to, "content-type: image/jpeg\r\n", &picture),
+        _ => status(to, "404 Not Found", ""),
+    });
+    let dir = site(place.address, "");
+    let taken = take(dir.path(), &[]);
+    for form in ["webp", "avif", "webp 960", "webp 480", "avif 960", "avif 480"] {
+        assert_eq!(taken["forms"][form], 1, "{taken}");
+    }
+    assert!(taken["forms_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{taken}");
+    let edge = Edge::start_in(dir, &rules(place.address, ""));
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    for mut door in doors(&edge) {
+        assert_eq!(door.get("/", &[]).field("accept-ch"), Some("Sec-CH-Width, Width"));
+        let both = ("accept", "image/avif,image/webp,*/*");
+        let own = door.get("/a.jpg", &[("sec-ch-width", "480")]);
+        assert!(own.body == jpeg && own.field("accept-ch").is_none());
+        let avif = door.get("/a.jpg", &[both]);
+        assert_eq!(avif.field("content-type"), Some("image/avif"));
+        let webp = door.get("/a.jpg", &[("accept", "image/webp")]);
+        let narrow = door.get("/a.jpg", &[("accept", "image/webp"), ("sec-ch-width", "470")]);
+        let moderate = door.get("/a.jpg", &[("accept", "image/webp"), ("save-data", "on")]);
+        let width = |answer: &Answer| image::load_from_memory(&answer.body).unwrap().width();
+        assert_eq!([&webp, &moderate, &narrow].map(width), [1200, 960, 480]);
+        assert!(avif.body.len() < webp.body.len() && narrow.body.len() < moderate.body.len());
+        let mut tags: Vec<_> = [&own, &avif, &webp, &moderate, &narrow].map(|a| a.field("etag").unwrap()).into();
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), 5, "each form has a tag of its own");
+        assert_eq!(narrow.all("vary"), ["Accept", "Sec-CH-Width, Width, Save-Data"]);
+        let part = door.get("/a.jpg", &[both, ("range", "bytes=0-9"), ("if-range", avif.field("etag").unwrap())]);
+        assert!(part.status == 206 && part.body == avif.body[..10]);
+    }
+    let again = take(edge.dir(), &["--regardless"]);
+    assert_eq!(again["forms"], taken["forms"], "what was made is kept");
+}
+
+#[test]
+fn a_purge_by_tag_hides_the_pages_that_have_it() {
+    let place = Origin::start(|request, to| match request.target.as_str() {
+        "/" => page(to, "<a href=/shoes>s</a><a href=/hats>h</a><a href=/grouped>g</a>"),
+        "/shoes" => ok(to, "content-type: text/html\r\nsurrogate-key: all shoes\r\n", html("shoes")),
+        "/hats" => ok(to, "content-type: text/html\r\ncache-tag: all,hats\r\n", html("hats")),
+        "/grouped" => ok(to, "content-type: text/html\r\ncache-groups: \"prices\"\r\n", html("grouped")),
+        _ => status(to, "404 Not Found", ""),
+    });
+    let dir = site(place.address, "");
+    assert_eq!(take(dir.path(), &[])["urls"], 4);
+    let edge = Edge::start_in(dir, &rules(place.address, ""));
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    let shown = || {
+        let [plain, h2] =
+            doors(&edge).map(|mut door| ["/", "/shoes", "/hats", "/grouped"].map(|path| door.get(path, &[]).status));
+        assert_eq!(plain, h2);
+        plain
+    };
+    assert_eq!(shown(), [200; 4]);
+    assert_eq!(edge.get("/shoes", "").field("surrogate-key"), None, "it is for caches alone");
+    for (tag, expected) in [
+        ("none", [200; 4]),
+        ("shoes", [200, 503, 200, 200]),
+        ("prices", [200, 503, 200, 503]),
+        ("all", [200, 503, 503, 503]),
+    ] {
+        assert!(edge.cli(&["purge", "--tag", tag]).status.success());
+        assert_eq!(shown(), expected, "{tag}");
+    }
+    let edge = edge.restart(libc::SIGKILL);
+    assert_eq!(edge.get("/shoes", "").status, 503, "after a restart too");
+    take(edge.dir(), &["--regardless"]);
+    eventually("a new one is shown", || edge.get("/shoes", "").status == 200);
+}
+
+#[test]
+fn parts_of_a_page_are_given_as_rfc_9110_14_asks() {
+    let video: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    let body = video.clone();
+    let place = Origin::start(move |request, to| match request.target.as_str() {
+        "/" => page(to, &format!("<video src=/v.mp4></video>{}", "the same again. ".repeat(100))),
+        "/v.mp4" => ok(to, "content-type: video/mp4\r\netag: \"v1\"\r\n", &body),
+        _ => status(to, "404 Not Found", ""),
+    });
+    let dir = site(place.address, "");
+    take(dir.path(), &[]);
+    let edge = Edge::start_in(dir, &rules(place.address, ""));
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    for mut door in doors(&edge) {
+        assert_eq!(door.get("/v.mp4", &[]).field("accept-ranges"), Some("bytes"));
+        let part = door.get("/v.mp4", &[("range", "bytes=10-19"), ("if-range", "\"v1\"")]);
+        assert_eq!((part.status, part.field("content-range")), (206, Some("bytes 10-19/100000")));
+        assert!(part.body == video[10..20] && is_snapshot(&part));
+        assert_eq!((part.field("content-type"), part.field("etag")), (Some("video/mp4"), Some("\"v1\"")));
+        let rest = door.get("/v.mp4", &[("range", "bytes=99990-")]);
+        assert!(rest.status == 206 && rest.body == video[99_990..]);
+        let several = door.get("/v.mp4", &[("range", "bytes=0-0,-1")]);
+        assert!(several.field("content-type").unwrap().starts_with("multipart/byteranges; boundary="));
+        let beyond = door.get("/v.mp4", &[("range", "bytes=100000-")]);
+        assert_eq!((beyond.status, beyond.field("content-range")), (416, Some("bytes */100000")));
+        assert_eq!((beyond.body.len(), beyond.field("etag")), (0, None));
+        let of_another = door.get("/v.mp4", &[("range", "bytes=10-19"), ("if-range", "\"v2\"")]);
+        assert!(of_another.status == 200 && of_another.body == video);
+        let text = door.get("/", &[("range", "bytes=0-8"), ("accept-encoding", "gzip, br")]);
+        assert_eq!((text.status, text.field("content-encoding"), text.text().as_str()), (206, None, "<!doctype"));
+        assert_eq!(door.ask("HEAD", "/v.mp4", &[("range", "bytes=0-1")]).status, 200);
+    }
 }
 
 #[test]

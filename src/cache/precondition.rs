@@ -40,7 +40,7 @@ pub fn evaluate(view: &View<'_>, held: &Validators<'_>) -> Precondition {
 
 /// Whether a request with If-Range may be given parts (RFC 9110 §13.1.5): only if the client's are of
 /// exactly this answer. Without the field it may.
-pub fn if_range(view: &View<'_>, held: &Validators<'_>) -> bool {
+fn if_range(view: &View<'_>, held: &Validators<'_>) -> bool {
     let mut values = view.fields.iter().filter(|f| f.name.eq_ignore_ascii_case("if-range")).map(|f| f.value);
     let Some(value) = values.next() else { return true };
     if values.next().is_some() {
@@ -54,6 +54,13 @@ pub fn if_range(view: &View<'_>, held: &Validators<'_>) -> bool {
     let (Some(modified), Some(date)) = (held.last_modified, held.date) else { return false };
     // §8.8.2.2: a date is strong only if nothing can have changed within its second.
     modified < date && unix_seconds(value) == Some(modified)
+}
+
+/// The Range field of a request that may be given parts of a 200 (RFC 9110 §14.2): a GET that says it once.
+pub fn parts_asked<'v>(view: &View<'v>, held: &Validators<'_>) -> Option<&'v [u8]> {
+    let mut lines = view.fields.iter().filter(|f| f.name.eq_ignore_ascii_case("range")).map(|f| f.value);
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    (view.method == "GET" && if_range(view, held)).then_some(line)
 }
 
 /// Whether two tags are the same in a weak comparison (RFC 9110 §8.8.3.2).

@@ -74,6 +74,21 @@ pub enum Verdict {
     Gone,
 }
 
+/// Something that is stored outside the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// None: it stands for its path on every host.
+    pub host: Option<&'a str>,
+    /// Path and query as they were sent.
+    pub path: &'a str,
+    pub query: Option<&'a str>,
+    /// The names of its tags.
+    pub names: &'a [u64],
+    pub tags: Tags,
+    /// Since when it says what it says.
+    pub stamp: Stamp,
+}
+
 /// What came of a purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purged {
@@ -189,12 +204,7 @@ impl Purges {
         let table = self.table.load();
         let mut found = Found::default();
         found.add(&table.everything);
-        match tags {
-            Tags::None => {}
-            Tags::Named => found.add(&table.tags_joined),
-            Tags::Unknown => found.add(&table.tags),
-            Tags::Anything => found.add(&table.newest),
-        }
+        found.add_tags(&table, tags);
         for name in names {
             table.find(*name).into_iter().for_each(|row| found.add(row));
             if !name::is_tag(*name) {
@@ -209,20 +219,19 @@ impl Purges {
         }
     }
 
-    /// Whether something of this URL (path and query as they were sent) that is as old as this is
-    /// gone: for what is stored outside the cache. Without a host, it stands for its path on every host.
-    /// What is purged softly may still stand in for an origin that fails, and tags are not known of it.
-    pub fn is_hidden(&self, host: Option<&str>, path: &str, query: Option<&str>, stamp: Stamp) -> bool {
-        if stamp.0 > self.last.load(Ordering::Acquire) {
+    /// Whether it is gone. What is purged softly may still stand in for an origin that fails.
+    pub fn is_hidden(&self, stored: &Stored<'_>) -> bool {
+        if stored.stamp.0 > self.last.load(Ordering::Acquire) {
             return false;
         }
         let table = self.table.load();
         let mut found = Found::default();
         found.add(&table.everything);
-        name::each(host.unwrap_or(name::ANY_HOST), path, name::pairs(query), |name| {
-            table.find(name).into_iter().for_each(|row| found.add(row));
-        });
-        found.verdict(stamp) == Some(Kind::Hard)
+        found.add_tags(&table, stored.tags);
+        let mut look_up = |name| table.find(name).into_iter().for_each(|row| found.add(row));
+        stored.names.iter().copied().for_each(&mut look_up);
+        name::each(stored.host.unwrap_or(name::ANY_HOST), stored.path, name::pairs(stored.query), look_up);
+        found.verdict(stored.stamp) == Some(Kind::Hard)
     }
 
     /// The newest purge.
@@ -279,6 +288,15 @@ impl Found {
     fn add(&mut self, epochs: &Epochs) {
         self.hard = self.hard.max(epochs.hard());
         self.soft = self.soft.max(epochs.soft());
+    }
+
+    fn add_tags(&mut self, table: &Table, tags: Tags) {
+        match tags {
+            Tags::None => {}
+            Tags::Named => self.add(&table.tags_joined),
+            Tags::Unknown => self.add(&table.tags),
+            Tags::Anything => self.add(&table.newest),
+        }
     }
 
     fn written(&mut self, epochs: &Epochs) {

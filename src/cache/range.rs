@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+use crate::pipeline::answer::RequestId;
+
 /// Parts that one request is given at most: who asks for more gets the whole.
 const MAX_PARTS: usize = 16;
 
@@ -79,8 +81,14 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Of a whole; `boundary` keeps several parts apart (§14.6). None: the whole is to be given.
-    pub fn of(ranges: &Ranges, whole: &Bytes, content_type: Option<&[u8]>, boundary: &str) -> Option<Self> {
+    /// Of a whole with these fields; several parts are kept apart by what the request is called (§14.6).
+    /// None: the whole is to be given.
+    pub fn of(
+        ranges: &Ranges,
+        whole: &Bytes,
+        fields: &[(HeaderName, HeaderValue)],
+        request: RequestId,
+    ) -> Option<Self> {
         let length = whole.len();
         match ranges {
             Ranges::Whole => None,
@@ -97,12 +105,16 @@ impl Partial {
                     content_type: None,
                     body: whole.slice(part.clone()),
                 }),
-                parts => Some(Self {
-                    status: 206,
-                    content_range: None,
-                    content_type: Some(format!("multipart/byteranges; boundary={boundary}")),
-                    body: multipart(parts, whole, content_type, boundary),
-                }),
+                parts => {
+                    let boundary = format!("seawall-{}", request.as_str());
+                    let content_type = fields.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
+                    Some(Self {
+                        status: 206,
+                        content_range: None,
+                        content_type: Some(format!("multipart/byteranges; boundary={boundary}")),
+                        body: multipart(parts, whole, content_type.map(|(_, value)| value.as_bytes()), &boundary),
+                    })
+                }
             },
         }
     }
@@ -192,18 +204,20 @@ mod tests {
     #[test]
     fn several_parts_are_told_apart_by_rfc_9110_14_6() {
         let whole = Bytes::from_static(b"0123456789");
-        let partial = Partial::of(&parse(b"bytes=0-1,-2", 10), &whole, Some(b"text/plain"), "B").unwrap();
+        let fields = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))];
+        let partial = Partial::of(&parse(b"bytes=0-1,-2", 10), &whole, &fields, RequestId::new(11)).unwrap();
+        let boundary = "seawall-000000000000000b";
         let body = "--B\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n\
                     --B\r\nContent-Type: text/plain\r\nContent-Range: bytes 8-9/10\r\n\r\n89\r\n--B--\r\n";
-        assert_eq!(std::str::from_utf8(&partial.body).unwrap(), body);
+        assert_eq!(std::str::from_utf8(&partial.body).unwrap(), body.replace("--B", &format!("--{boundary}")));
         assert_eq!((partial.status, partial.content_range), (206, None));
-        assert_eq!(partial.content_type.as_deref(), Some("multipart/byteranges; boundary=B"));
+        assert_eq!(partial.content_type.as_deref(), Some(&*format!("multipart/byteranges; boundary={boundary}")));
     }
 
     #[test]
     fn one_part_says_where_it_is_from_and_none_how_long_the_whole_is() {
         let whole = Bytes::from_static(b"0123456789");
-        let of = |value: &[u8]| Partial::of(&parse(value, 10), &whole, None, "B");
+        let of = |value: &[u8]| Partial::of(&parse(value, 10), &whole, &[], RequestId::new(11));
         let one = of(b"bytes=2-4").unwrap();
         assert_eq!((one.status, one.content_range.as_deref(), &one.body[..]), (206, Some("bytes 2-4/10"), &b"234"[..]));
         let none = of(b"bytes=20-").unwrap();

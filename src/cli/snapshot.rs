@@ -17,21 +17,35 @@ use crate::snapshot::manifest::Manifest;
 mod progress;
 mod report;
 
-/// Takes a snapshot of the site: the pages that stand in for it while the origin is gone.
+/// Take the static copy of the site that stands in for it; say what it covers
 ///
-/// From `snapshot.seeds` on, by sitemaps and links: without cookies, at `snapshot.rate`, as robots.txt and the
-/// pages allow, and only while a running edge is at the level normal and no waiting room has people waiting.
-/// One that was broken off goes on where it was. What is shown is replaced once the new one is whole; a running
-/// edge notices by itself.
+/// Without a command, takes one: from the seeds of the policy on ([snapshot] seeds), by sitemaps and links, without
+/// cookies, no faster than its rate, as robots.txt and the pages allow, and only while a running edge is at the
+/// level normal and no waiting room has people waiting.
+///
+/// One that was broken off goes on where it was, if it is run again within a day. Text is kept in codings too, and
+/// pictures as WebP and AVIF and in narrower widths. The new one is shown once it is whole, by a running edge
+/// within seconds; the one before is kept.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Exit codes: 0 taken, or the report has pages; 1 nothing was taken; 2 wrong usage.")]
+#[command(args_conflicts_with_subcommands = true, after_help = EXIT_CODES, after_long_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
     take: Take,
 }
+
+const EXIT_CODES: &str = "Exit codes: 0 taken, or the report has pages; 1 nothing was taken; 2 wrong usage.";
+const EXAMPLES: &str = "Examples:
+  seawall snapshot                        take one, by seawall.toml
+  seawall snapshot shop.toml --through http://10.0.0.7:8080
+                                          ask this server, whatever the policy's origins are
+  seawall snapshot report                 what it covers, and what it does not, by reason
+  seawall snapshot refresh /sale /        take two pages anew
+  seawall snapshot import public/         show what a site generator made
+  seawall snapshot rollback               show the one before again
+
+Exit codes: 0 taken, or the report has pages; 1 nothing was taken; 2 wrong usage.";
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {

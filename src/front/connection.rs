@@ -166,7 +166,7 @@ impl Connection {
                 let miss = passage.copy.key.take().map(|key| (key, proxy::request_head(&passage, &view)));
                 Then::Origin(miss)
             }
-            Outcome::Answer(answer) if head.body == BodyKind::None && !matches!(answer.content, Content::File(_)) => {
+            Outcome::Answer(answer) if head.body == BodyKind::None && !matches!(answer.content, Content::File(..)) => {
                 let step = self.answer(&mut passage, &view, answer, terms, now);
                 self.conn.unread(bytes, head_len);
                 return step;
@@ -200,7 +200,7 @@ impl Connection {
         let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &site), ..terms };
         let (reason, status) = (answer.reason, answer.status());
         let common = passage.common_fields();
-        let rendered = render::answer(answer, common, None, terms, now, self.conn.out());
+        let rendered = render::answer(answer, common, terms, now, self.conn.out());
         // A clock's reading is worth its while only to someone who will read it.
         let ended = if site.telemetry.access.is_some() { self.door.clock.mono() } else { now.mono };
         passage.finish_with(view, reason, status, rendered.body_bytes, ended);
@@ -224,7 +224,7 @@ impl Connection {
         let terms = Terms { version: Version::Http11, head_only: false, keep_alive: false };
         let mut common = Fields::new();
         common.push(("x-request-id", id.as_str().into()));
-        let rendered = render::answer(answer, common, None, terms, now, self.conn.out());
+        let rendered = render::answer(answer, common, terms, now, self.conn.out());
         site.telemetry.record(&Record {
             unix_ms: now.unix_ms,
             id: id.as_str(),

@@ -5,7 +5,6 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use compact_str::ToCompactString;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 
@@ -15,7 +14,7 @@ use super::render::{self, Terms};
 use super::static_file;
 use super::stream::Conn;
 use crate::files::Asked;
-use crate::pipeline::answer::{Answer, Content};
+use crate::pipeline::answer::Answer;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::room::Inside;
@@ -72,27 +71,15 @@ pub async fn run(on: Connection, mut errand: Errand) -> Option<Connection> {
 }
 
 /// Gives Seawall's own answer, with the request's body out of the way first.
-pub(super) async fn answered(mut on: Connection, mut errand: Errand, mut answer: Answer) -> Option<Connection> {
+pub(super) async fn answered(mut on: Connection, mut errand: Errand, answer: Answer) -> Option<Connection> {
     let drained = drain(&mut on.conn, &errand).await;
     errand.terms.keep_alive &= drained;
-    let file = match &answer.content {
-        Content::File(file) => match errand.passage.site.snapshot.read(file).await {
-            Ok(body) => Some(body),
-            Err(error) => {
-                tracing::warn!(file = ?file.path, %error, "a file of the snapshot can't be read");
-                let site = &errand.passage.site;
-                answer = Answer::of(Reason::LevelRefused, &site.pages, errand.passage.format)
-                    .with("retry-after", errand.passage.spread(proxy::RETRY_AFTER_FAILURE).to_compact_string());
-                None
-            }
-        },
-        _ => None,
-    };
+    let answer = proxy::snapshot_file::read(&errand.passage, answer).await;
     let (reason, status) = (answer.reason, answer.status());
     errand.terms.keep_alive &= !on.gives_up(reason, &errand.passage.site);
     let common = errand.passage.common_fields();
     let now = on.door.clock.now();
-    let mut rendered = render::answer(answer, common, file, errand.terms, now, on.conn.out());
+    let mut rendered = render::answer(answer, common, errand.terms, now, on.conn.out());
     let sent = on.send(&mut rendered.rest).await;
     errand.passage.finish(reason, status, rendered.body_bytes, on.door.clock.mono());
     sent.ok()?;

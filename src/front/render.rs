@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
+use crate::cache::range::Partial;
 use crate::clock::Now;
 use crate::files::reply::Reply;
 use crate::pipeline::answer::{Answer, Content, Fields, status_line, write_field};
@@ -37,29 +38,20 @@ pub struct Rendered {
 }
 
 /// Writes an answer's head, and its body if it is small. A [`Content::File`] has been read by the
-/// caller, who gives its body.
-pub fn answer(
-    answer: Answer,
-    common: Fields,
-    file: Option<Bytes>,
-    terms: Terms,
-    now: Now,
-    out: &mut BytesMut,
-) -> Rendered {
-    let file = file.unwrap_or_default();
+/// caller: here it would have no body.
+pub fn answer(answer: Answer, common: Fields, terms: Terms, now: Now, out: &mut BytesMut) -> Rendered {
     let none = Bytes::new();
-    let body = match &answer.content {
+    let whole = match &answer.content {
         Content::Prepared(page) => &page.body,
-        Content::Made { body, .. } => body,
+        Content::Made { body, .. } | Content::FileRead(_, body) => body,
         Content::Copy(entry) => entry.body(),
-        Content::Part(_, part) => &part.body,
-        Content::File(_) => &file,
-        Content::NotModified(_) | Content::FileNotModified(_) => &none,
+        Content::Part(_, part) | Content::FilePart(_, part) => &part.body,
+        Content::File(..) | Content::NotModified(_) | Content::FileNotModified(_) => &none,
     };
-    let body = if terms.head_only { &none } else { body };
+    let body = if terms.head_only { &none } else { whole };
     let is_copied = body.len() <= COPIED;
     out.reserve(HEAD + if is_copied { body.len() } else { 0 });
-    head(&answer.content, file.len(), now, out);
+    head(&answer.content, whole.len(), now, out);
     for (name, value) in answer.fields.iter().chain(&common) {
         write_field(name, value, out);
     }
@@ -71,37 +63,35 @@ pub fn answer(
     Rendered { rest: if is_copied { none } else { body.clone() }, body_bytes }
 }
 
-/// Writes what an answer's head says whoever asks; of a file of the snapshot, with its length.
-fn head(content: &Content, file_length: usize, now: Now, out: &mut BytesMut) {
+/// Writes what an answer's head says whoever asks; where nobody prepared it, with the body's length.
+fn head(content: &Content, length: usize, now: Now, out: &mut BytesMut) {
     match content {
         Content::Prepared(page) => {
             out.extend_from_slice(&page.wire);
             date(now, out);
         }
-        Content::Made { status, content_type, cache_control, body } => {
-            made(*status, content_type, body.len(), cache_control, out);
+        Content::Made { status, content_type, cache_control, .. } => {
+            made(*status, content_type, length, cache_control, out);
             date(now, out);
         }
         Content::Copy(entry) => out.extend_from_slice(entry.head()),
+        Content::Part(entry, part) => partial(part, entry.fields(), out),
         Content::NotModified(entry) => out.extend_from_slice(entry.head_not_modified()),
-        Content::Part(entry, part) => {
-            status_line(part.status, out);
-            for (name, value) in part.fields_of(entry.fields()) {
-                out.extend_from_slice(name.as_str().as_bytes());
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(value.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
-            for (name, value) in part.own_fields() {
-                write_field(name, value, out);
-            }
-            write_field("content-length", itoa::Buffer::new().format(part.body.len()), out);
+        Content::File(about, _) | Content::FileRead(about, _) => {
+            status_line(about.status, out);
+            kept_fields(about.fields.iter(), out);
+            snapshot_date(about, now, out);
+            write_field("content-length", itoa::Buffer::new().format(length), out);
         }
-        Content::File(about) => {
-            snapshot_head(about, about.status, now, out);
-            write_field("content-length", itoa::Buffer::new().format(file_length), out);
+        Content::FilePart(about, part) => {
+            partial(part, &about.fields, out);
+            snapshot_date(about, now, out);
         }
-        Content::FileNotModified(about) => snapshot_head(about, 304, now, out),
+        Content::FileNotModified(about) => {
+            status_line(304, out);
+            kept_fields(about.fields.iter().filter(|(name, _)| *name != CONTENT_TYPE), out);
+            snapshot_date(about, now, out);
+        }
     }
 }
 
@@ -192,17 +182,28 @@ pub fn chunk(piece: Option<&Bytes>, out: &mut BytesMut) {
     }
 }
 
-/// All of its head but the length.
-fn snapshot_head(file: &File, status: u16, now: Now, out: &mut BytesMut) {
-    status_line(status, out);
-    for (name, value) in file.fields.iter().filter(|(name, _)| status != 304 || *name != CONTENT_TYPE) {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+/// The head of an answer with parts.
+fn partial(part: &Partial, whole: &[(HeaderName, HeaderValue)], out: &mut BytesMut) {
+    status_line(part.status, out);
+    kept_fields(part.fields_of(whole), out);
+    for (name, value) in part.own_fields() {
+        write_field(name, value, out);
     }
+    write_field("content-length", itoa::Buffer::new().format(part.body.len()), out);
+}
+
+fn snapshot_date(file: &File, now: Now, out: &mut BytesMut) {
     if !file.is_dated() {
         date(now, out);
+    }
+}
+
+fn kept_fields<'f>(fields: impl Iterator<Item = &'f (HeaderName, HeaderValue)>, out: &mut BytesMut) {
+    for (name, value) in fields {
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
     }
 }
 

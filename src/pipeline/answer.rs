@@ -13,7 +13,7 @@ use super::reason::Reason;
 use super::view::View;
 use crate::cache::entry::Entry;
 use crate::cache::range::Partial;
-use crate::snapshot::File;
+use crate::snapshot::{File, Share};
 
 /// Fields that vary by request: Retry-After, Set-Cookie, Cache-Status and their like.
 pub type Fields = SmallVec<[(&'static str, CompactString); 4]>;
@@ -39,8 +39,12 @@ pub enum Content {
     Part(Arc<Entry>, Box<Partial>),
     /// The copy the client has is still right: 304.
     NotModified(Arc<Entry>),
-    /// A file of the snapshot, not read yet.
-    File(Arc<File>),
+    /// A file of the snapshot, not read yet; with the Range field of a request that may be given parts.
+    File(Arc<File>, Option<Box<[u8]>>),
+    /// The same, read.
+    FileRead(Arc<File>, Bytes),
+    /// A part of it, or the word that there is no such part.
+    FilePart(Arc<File>, Box<Partial>),
     /// The file of the snapshot that the client has is still right: 304.
     FileNotModified(Arc<File>),
 }
@@ -58,10 +62,14 @@ impl Answer {
         self
     }
 
-    /// A file of the snapshot, or that the client has it; `detail` says in Cache-Status why.
-    pub fn of_file(file: Arc<File>, known: bool, detail: &str, unix_ms: u64) -> Self {
+    /// So much of a file of the snapshot; `detail` says in Cache-Status why.
+    pub fn of_file(file: Arc<File>, share: Share, detail: &str, unix_ms: u64) -> Self {
         let age = file.age_seconds(unix_ms);
-        let content = if known { Content::FileNotModified(file) } else { Content::File(file) };
+        let content = match share {
+            Share::Whole => Content::File(file, None),
+            Share::Parts(ranges) => Content::File(file, Some(ranges)),
+            Share::None => Content::FileNotModified(file),
+        };
         let mut fields = Fields::new();
         fields.extend(age.map(|age| ("age", age.to_compact_string())));
         fields.push(("cache-status", format_compact!("Seawall; hit; detail={detail}")));
@@ -74,9 +82,9 @@ impl Answer {
             Content::Prepared(page) => page.status,
             Content::Made { status, .. } => *status,
             Content::Copy(entry) => entry.status(),
-            Content::Part(_, part) => part.status,
+            Content::Part(_, part) | Content::FilePart(_, part) => part.status,
             Content::NotModified(_) | Content::FileNotModified(_) => 304,
-            Content::File(file) => file.status,
+            Content::File(file, _) | Content::FileRead(file, _) => file.status,
         }
     }
 }

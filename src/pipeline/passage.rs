@@ -27,8 +27,8 @@ use crate::clients::Members;
 use crate::clock::{Mono, Now};
 use crate::files::Asked;
 use crate::policy::{self, Class, Level, Mode, RateLimitId, Route, RouteId, WaitingRoomId};
-use crate::snapshot::File;
 use crate::snapshot::address::Address;
+use crate::snapshot::{File, Share};
 use crate::telemetry::Record;
 
 /// What the cache stage found, for those that go on.
@@ -55,8 +55,8 @@ pub struct CopyUse {
     pub fallback: Option<Arc<Entry>>,
     /// The file of the snapshot, good enough where the origin fails.
     pub file: Option<Arc<File>>,
-    /// The client has that file already.
-    pub has_file: bool,
+    /// What of that file the client gets.
+    pub share: Share,
     /// The error that the origin gave, for Cache-Status.
     pub failed: Option<u16>,
     /// A coding of the copy given, to be made for those who come next.
@@ -262,7 +262,7 @@ impl Passage {
         }
         if let Some(file) = self.copy.file.take() {
             let detail = format!("snapshot-{}", reason.label());
-            return Answer::of_file(file, self.copy.has_file, &detail, now.unix_ms);
+            return Answer::of_file(file, std::mem::take(&mut self.copy.share), &detail, now.unix_ms);
         }
         let answer = Answer::of(reason, &self.site.pages, self.format);
         if reason.status() >= 500 {

@@ -14,7 +14,7 @@ use super::origin::Origin;
 use super::room::Room;
 use super::view::View;
 use crate::cache::key;
-use crate::cache::purge::{Purged, Purges, Stamp, Target};
+use crate::cache::purge::{Purged, Purges, Stamp, Stored, Target};
 use crate::cache::remembered::Remembered;
 use crate::cache::store::Store;
 use crate::cache::version;
@@ -240,8 +240,15 @@ impl Site {
             view.query.and_then(|query| find(key::kept_query(query, ignored).as_deref()))
         })?;
         let since = Stamp::from_unix_ms(file.since_unix_ms);
-        let (of_host, query) = if file.any_host { (None, view.query) } else { (Some(host), view.query) };
-        let purged = self.store.purges().is_hidden(of_host, view.raw_path, query, since);
+        let stored = Stored {
+            host: (!file.any_host).then_some(host),
+            path: view.raw_path,
+            query: view.query,
+            names: file.tags.names(),
+            tags: file.tags.kind(),
+            stamp: since,
+        };
+        let purged = self.store.purges().is_hidden(&stored);
         (!purged && newer_than.is_none_or(|written| since > written)).then_some(file)
     }
 

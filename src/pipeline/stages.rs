@@ -207,7 +207,8 @@ pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     }
     if prefers_newest {
         if let Some(file) = passage.copy.file.take() {
-            return Flow::Respond(Answer::of_file(file, passage.copy.has_file, "snapshot", now.unix_ms));
+            let share = std::mem::take(&mut passage.copy.share);
+            return Flow::Respond(Answer::of_file(file, share, "snapshot", now.unix_ms));
         }
         return Flow::Respond(switched_off(passage, view));
     }
@@ -220,7 +221,7 @@ fn stand_in(passage: &mut Passage, view: &View<'_>) {
     let may_copy = view.is_read() && view.body == BodyKind::None;
     if may_copy && matches!(passage.route().mode.last(), Some(Mode::Snapshot | Mode::Newest)) {
         let file = passage.site.file_of(passage.route(), view, passage.copy.newer_than);
-        passage.copy.has_file = file.as_ref().is_some_and(|file| file.is_known_to(view));
+        passage.copy.share = file.as_ref().map(|file| file.share_of(view)).unwrap_or_default();
         passage.copy.file = file;
     }
 }

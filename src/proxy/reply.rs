@@ -2,17 +2,16 @@
 //! the connection already.
 
 use bytes::Bytes;
-use compact_str::ToCompactString;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 
-use super::Result;
 use super::fill::{Head, Reader};
+use super::{Result, snapshot_file};
+use crate::cache::range::Partial;
 use crate::pipeline::answer::{Answer, Content, Prepared};
 use crate::pipeline::passage::Passage;
-use crate::pipeline::reason::Reason;
 use crate::snapshot::File;
 
 /// Writes an answer whole; answers the bytes of its body.
@@ -20,7 +19,7 @@ use crate::snapshot::File;
 /// # Errors
 /// The client is gone, or takes nothing.
 pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer) -> Result<u64> {
-    let mut reason = answer.reason;
+    let answer = snapshot_file::read(passage, answer).await;
     let mut extra = passage.common_fields();
     extra.extend(answer.fields);
     let (mut response, mut body) = match answer.content {
@@ -35,17 +34,7 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
             response.insert_header(header::CONTENT_LENGTH, entry.body().len())?;
             (response, entry.body().clone())
         }
-        Content::Part(entry, part) => {
-            let mut response = ResponseHeader::build(part.status, Some(entry.fields().len() + 4))?;
-            for (name, value) in part.fields_of(entry.fields()) {
-                response.append_header(name.clone(), value.clone())?;
-            }
-            for (name, value) in part.own_fields() {
-                response.insert_header(HeaderName::from_static(name), value)?;
-            }
-            response.insert_header(header::CONTENT_LENGTH, part.body.len())?;
-            (response, part.body)
-        }
+        Content::Part(entry, part) => partial(*part, entry.fields())?,
         Content::NotModified(entry) => {
             let mut response = copied(304, entry.fields())?;
             response.remove_header(&header::CONTENT_TYPE);
@@ -56,17 +45,11 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
             response.remove_header(&header::CONTENT_TYPE);
             (response, Bytes::new())
         }
-        Content::File(file) => match file_of(passage, &file).await {
-            Some(found) => found,
-            None => {
-                reason = Reason::LevelRefused;
-                extra.retain(|(name, _)| *name != "cache-status");
-                extra.push(("retry-after", passage.spread(super::RETRY_AFTER_FAILURE).to_compact_string()));
-                prepared(&passage.site.pages.page(reason, passage.format))?
-            }
-        },
+        Content::File(file, _) => snapshot(&file, Bytes::new())?,
+        Content::FileRead(file, body) => snapshot(&file, body)?,
+        Content::FilePart(file, part) => partial(*part, &file.fields)?,
     };
-    passage.because(reason);
+    passage.because(answer.reason);
     for (name, value) in extra {
         response.append_header(HeaderName::from_static(name), value.as_str())?;
     }
@@ -135,7 +118,7 @@ fn made(status: u16, content_type: &str, length: usize) -> Result<ResponseHeader
     Ok(response)
 }
 
-fn copied(status: u16, fields: &[(HeaderName, http::HeaderValue)]) -> Result<ResponseHeader> {
+fn copied(status: u16, fields: &[(HeaderName, HeaderValue)]) -> Result<ResponseHeader> {
     let mut response = ResponseHeader::build(status, Some(fields.len() + 4))?;
     for (name, value) in fields {
         response.append_header(name.clone(), value.clone())?;
@@ -143,9 +126,20 @@ fn copied(status: u16, fields: &[(HeaderName, http::HeaderValue)]) -> Result<Res
     Ok(response)
 }
 
-async fn file_of(passage: &Passage, file: &File) -> Option<(ResponseHeader, Bytes)> {
-    let body = passage.site.snapshot.read(file).await.ok()?;
-    let mut response = copied(file.status, &file.fields).ok()?;
-    response.insert_header(header::CONTENT_LENGTH, body.len()).ok()?;
-    Some((response, body))
+fn partial(part: Partial, whole: &[(HeaderName, HeaderValue)]) -> Result<(ResponseHeader, Bytes)> {
+    let mut response = ResponseHeader::build(part.status, Some(whole.len() + 4))?;
+    for (name, value) in part.fields_of(whole) {
+        response.append_header(name.clone(), value.clone())?;
+    }
+    for (name, value) in part.own_fields() {
+        response.insert_header(HeaderName::from_static(name), value)?;
+    }
+    response.insert_header(header::CONTENT_LENGTH, part.body.len())?;
+    Ok((response, part.body))
+}
+
+fn snapshot(file: &File, body: Bytes) -> Result<(ResponseHeader, Bytes)> {
+    let mut response = copied(file.status, &file.fields)?;
+    response.insert_header(header::CONTENT_LENGTH, body.len())?;
+    Ok((response, body))
 }

@@ -249,7 +249,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::manifest::Page;
+    use crate::snapshot::manifest::{Page, PageTags};
 
     fn manifest(disk: &Disk, id: &str, body: &str) -> Manifest {
         let page = Page {
@@ -259,7 +259,9 @@ mod tests {
             fields: Vec::new(),
             object: Some(disk.put(body.as_bytes()).unwrap()),
             date_unix_ms: 0,
+            tags: PageTags::default(),
             variants: Vec::new(),
+            recipe: 0,
         };
         Manifest { id: id.to_owned(), pages: vec![page], ..Manifest::default() }
     }

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use http::header::{DATE, ETAG, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue};
 
-use super::manifest::Form;
+use super::manifest::PageTags;
 use crate::cache::entry::Entry;
-use crate::cache::key::Encodings;
-use crate::cache::precondition::{Precondition, Validators, evaluate, unix_seconds};
+use crate::cache::precondition::{Precondition, Validators, evaluate, parts_asked, unix_seconds};
 use crate::cache::purge::Stamp;
 use crate::pipeline::view::View;
 
@@ -24,6 +23,8 @@ pub struct File {
     pub since_unix_ms: u64,
     /// It stands for its path on every host.
     pub any_host: bool,
+    /// By what purges by tag may mean it.
+    pub tags: PageTags,
 }
 
 impl File {
@@ -47,48 +48,31 @@ impl File {
         entry.mark().stamp() < Stamp::from_unix_ms(self.since_unix_ms)
     }
 
-    /// Whether the one who asks has it already.
-    pub fn is_known_to(&self, view: &View<'_>) -> bool {
+    /// What of it the one who asks is to get.
+    pub fn share_of(&self, view: &View<'_>) -> Share {
         let seconds = |name| self.field(name).and_then(|value| unix_seconds(value.as_bytes()));
         let held = Validators {
             etag: self.field(&ETAG).map(HeaderValue::as_bytes),
             last_modified: seconds(&LAST_MODIFIED),
             date: seconds(&DATE),
         };
-        self.status == 200 && evaluate(view, &held) == Precondition::NotModified
-    }
-}
-
-/// The forms that a request takes beside the origin's own.
-#[derive(Clone, Copy, Debug)]
-pub struct Accepts {
-    encodings: Encodings,
-    webp: bool,
-}
-
-impl Accepts {
-    /// As Accept-Encoding and Accept say. An image's form must be named: `*/*` is also what those send who
-    /// can't show it.
-    pub fn of(view: &View<'_>) -> Self {
-        let names = |kind: &str| {
-            let mut ranges = view.fields_named("accept").flat_map(|line| line.split(','));
-            ranges.any(|range| {
-                let mut parts = range.split(';').map(str::trim);
-                let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(kind));
-                let zero = |p: &str| p.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
-                named && !parts.any(zero)
-            })
-        };
-        Self { encodings: Encodings::of(view.fields), webp: names("image/webp") }
-    }
-
-    /// Whether this form will do.
-    pub fn takes(self, form: Form) -> bool {
-        match form {
-            Form::Gzip => self.encodings.accepts_gzip(),
-            Form::Br => self.encodings.accepts_br(),
-            Form::Zstd => self.encodings.accepts_zstd(),
-            Form::Webp => self.webp,
+        if self.status != 200 {
+            return Share::Whole;
+        }
+        match evaluate(view, &held) {
+            Precondition::NotModified => Share::None,
+            Precondition::Full => parts_asked(view, &held).map_or(Share::Whole, |ranges| Share::Parts(ranges.into())),
         }
     }
+}
+
+/// What of a file a request gets (RFC 9110 §13.2.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    #[default]
+    Whole,
+    /// What this Range field asks for.
+    Parts(Box<[u8]>),
+    /// It has it already.
+    None,
 }

@@ -9,7 +9,7 @@ use url::Url;
 use super::MAX_FILE;
 use super::disk::{Disk, DiskError};
 use super::left_out::Why;
-use super::manifest::{Manifest, Page};
+use super::manifest::{Manifest, Page, PageTags};
 use super::plain::{self, Listing};
 
 /// What wget appends to the name of a page that has none (`--adjust-extension`).
@@ -47,7 +47,9 @@ pub fn import(dir: &Path, disk: &Disk, unix_ms: u64) -> Result<Manifest, DiskErr
                     object: Some(object.clone()),
                     // When it was made, nobody knows better than when it was taken in.
                     date_unix_ms: unix_ms,
+                    tags: PageTags::default(),
                     variants: Vec::new(),
+                    recipe: 0,
                 });
             }
         }

@@ -35,6 +35,13 @@ pub struct Step {
     pub refused: Vec<LeftOut>,
 }
 
+impl Step {
+    /// Of a URL that nothing came of yet.
+    pub fn begin(wanted: Wanted) -> Self {
+        Self { wanted, outcome: Outcome::LeftOut(Why::Unreachable), found: Vec::new(), refused: Vec::new() }
+    }
+}
+
 /// See [`Step`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

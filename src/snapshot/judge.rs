@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::left_out::Why;
 use super::links::robots_words;
+use super::manifest::PageTags;
+use crate::cache::freshness::ResponseParts;
+use crate::pipeline::view::Field;
 
 /// The longest Retry-After that is waited for.
 const REST_MAX: Duration = Duration::from_secs(300);
@@ -58,6 +61,13 @@ impl Head {
     pub fn date_unix_ms(&self) -> Option<u64> {
         let date = httpdate::parse_http_date(self.field("date")?).ok()?;
         u64::try_from(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()
+    }
+
+    /// By what purges by tag may mean it; `host` answered it.
+    pub fn tags(&self, host: &str) -> PageTags {
+        let fields = self.fields.iter().map(|(name, value)| Field { name, value: value.as_bytes() });
+        let fields: Vec<_> = fields.collect();
+        PageTags::of(&ResponseParts { status: self.status, fields: &fields }, host)
     }
 
     /// Whether its links are not to be followed.

@@ -3,12 +3,15 @@
 //! One line says what the rest is and what it adds up to, so that a file that was cut or changed is
 //! never taken for a snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::left_out::Why;
+use crate::cache::freshness::ResponseParts;
+use crate::cache::purge::Tags;
+use crate::cache::tags;
 
 /// What the first line begins with.
 const MAGIC: &str = "seawall-snapshot";
@@ -44,9 +47,56 @@ pub struct Page {
     pub object: Option<Object>,
     /// When the origin made it, in milliseconds since 1970 UTC.
     pub date_unix_ms: u64,
+    /// By what purges by tag may mean it.
+    #[serde(default, skip_serializing_if = "PageTags::is_empty")]
+    pub tags: PageTags,
     /// The same in other forms, each smaller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,
+    /// The [`RECIPE`](super::forms::RECIPE) that they were made by; 0: not all of them were.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recipe: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// The tags of a page, by which purges may mean it, as they are kept of a cached copy; none are known of one that
+/// was taken by a Seawall that did not keep them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageTags {
+    /// At most [`tags::COUNT_MAX`].
+    names: Vec<u64>,
+    /// It has more than are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+}
+
+impl PageTags {
+    /// As the head of an answer of this host has them.
+    pub fn of(response: &ResponseParts<'_>, host: &str) -> Self {
+        let (names, tags) = tags::of(response, host);
+        Self { names: names.to_vec(), more: tags == Tags::Unknown }
+    }
+
+    pub fn names(&self) -> &[u64] {
+        &self.names
+    }
+
+    /// Which purges by tag concern it beside those of its names.
+    pub fn kind(&self) -> Tags {
+        match (self.more, self.is_empty()) {
+            (true, _) => Tags::Unknown,
+            (_, true) => Tags::None,
+            _ => Tags::Named,
+        }
+    }
+
+    /// Whether no purge by tag concerns it.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.more
+    }
 }
 
 /// A body.
@@ -61,6 +111,9 @@ pub struct Object {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {
     pub form: Form,
+    /// In pixels, of a picture that is less wide than its own form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
     pub object: Object,
 }
 
@@ -72,6 +125,25 @@ pub enum Form {
     Br,
     Zstd,
     Webp,
+    Avif,
+}
+
+impl Form {
+    /// As reports call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Br => "br",
+            Self::Zstd => "zstd",
+            Self::Webp => "webp",
+            Self::Avif => "avif",
+        }
+    }
+
+    /// Whether it is chosen by Accept, rather than by Accept-Encoding.
+    pub const fn is_picture(self) -> bool {
+        matches!(self, Self::Webp | Self::Avif)
+    }
 }
 
 /// A URL that was met and is not in the snapshot.
@@ -141,6 +213,13 @@ impl Manifest {
         self.pages.iter().flat_map(|page| page.object.iter().chain(page.variants.iter().map(|v| &v.object)))
     }
 
+    /// Bytes of all smaller forms; what several pages share counts once.
+    pub fn forms_bytes(&self) -> u64 {
+        let variants = self.pages.iter().flat_map(|page| &page.variants).map(|variant| &variant.object);
+        let distinct: HashMap<_, _> = variants.map(|object| (&object.hash, object.length)).collect();
+        distinct.values().sum()
+    }
+
     /// Bytes of the pages as the origin sent them.
     pub fn bytes(&self) -> u64 {
         self.pages.iter().filter_map(|page| page.object.as_ref()).map(|object| object.length).sum()
@@ -148,6 +227,17 @@ impl Manifest {
 }
 
 impl Page {
+    /// Whether it has a body: a redirect has none.
+    pub const fn has_body(&self) -> bool {
+        self.status == 200
+    }
+
+    /// Its media type, in lower case and without parameters.
+    pub fn kind(&self) -> String {
+        let kind = self.field("content-type").and_then(|kind| kind.split(';').next());
+        kind.unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
     /// The first value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -167,7 +257,9 @@ mod tests {
             fields: vec![("content-type".to_owned(), "text/html".to_owned())],
             object: Some(object.clone()),
             date_unix_ms: 1,
-            variants: vec![Variant { form: Form::Br, object }],
+            tags: PageTags { names: vec![u64::MAX], more: true },
+            variants: vec![Variant { form: Form::Avif, width: Some(480), object }],
+            recipe: 1,
         };
         let mut manifest = Manifest { id: "1".to_owned(), taken_unix_ms: 1, pages: vec![page], ..Manifest::default() };
         manifest.leave_out("/x", Why::NoStore);
@@ -184,6 +276,9 @@ mod tests {
             assert!(Manifest::decode(&changed).is_err(), "byte {at}");
             assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
+        let untagged = r#"{"host":"","target":"/","status":200,"fields":[],"object":null,"date_unix_ms":1}"#;
+        let untagged: Page = serde_json::from_str(untagged).unwrap();
+        assert_eq!((untagged.tags.kind(), manifest().pages[0].tags.kind()), (Tags::None, Tags::Unknown));
         let other = b"seawall-snapshot 2 00\n{}";
         assert!(matches!(Manifest::decode(other), Err(BadManifest::Version(2))));
     }

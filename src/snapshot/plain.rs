@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LAST_MODIFIED};
+use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_TYPE, LAST_MODIFIED};
 
+use super::manifest::PageTags;
 use super::{File, MAX_FILE, MAX_FILES};
 
 /// Directories within directories followed at most.
@@ -69,7 +70,8 @@ pub(super) fn content_type(path: &Path) -> String {
 fn file(path: &Path, meta: &std::fs::Metadata) -> File {
     let modified = meta.modified().ok();
     let since = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let mut fields = vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let mut fields =
+        vec![(CACHE_CONTROL, HeaderValue::from_static("no-store")), (ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
     fields.extend(HeaderValue::from_str(&content_type(path)).ok().map(|kind| (CONTENT_TYPE, kind)));
     let date = modified.and_then(|at| HeaderValue::from_str(&httpdate::fmt_http_date(at)).ok());
     fields.extend(date.map(|date| (LAST_MODIFIED, date)));
@@ -79,5 +81,6 @@ fn file(path: &Path, meta: &std::fs::Metadata) -> File {
         fields,
         since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         any_host: true,
+        tags: PageTags::default(),
     }
 }

@@ -20,6 +20,16 @@ pub struct Robots {
 }
 
 impl Robots {
+    /// By the answer to the question for it. One that is not there forbids nothing (RFC 9309 §2.3.1.3); None: it
+    /// can't be had, and all is forbidden (§2.3.1.4).
+    pub fn of_answer(status: u16, body: &[u8]) -> Option<Self> {
+        match status {
+            200 => Some(Self::parse(&String::from_utf8_lossy(body))),
+            300..500 => Some(Self::default()),
+            _ => None,
+        }
+    }
+
     /// Reads it; lines that make no sense are skipped (RFC 9309 §2.2).
     pub fn parse(text: &str) -> Self {
         let (mut ours, mut all, mut sitemaps) = (None, Self::default(), Vec::new());
@@ -91,6 +101,13 @@ fn fits(pattern: &str, target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_is_not_there_forbids_nothing_and_one_that_cannot_be_had_all() {
+        let body = b"User-agent: *\nDisallow: /";
+        let allows = |status| Robots::of_answer(status, body).map(|robots| robots.allow("/x"));
+        assert_eq!([200, 404, 301, 503, 204].map(allows), [Some(false), Some(true), Some(true), None, None]);
+    }
 
     #[test]
     fn the_longest_rule_of_our_group_decides_by_rfc_9309() {

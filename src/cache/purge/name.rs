@@ -130,7 +130,7 @@ fn bare(host: &str) -> &str {
 }
 
 /// FNV-1a with a finish that spreads it. It is written to disk: a change of it voids the record, so its
-/// form there is counted up with it. Whoever makes two names collide has them purged together.
+/// form there is counted up with it, as is the snapshot's. Whoever makes two names collide has them purged together.
 struct Hash(u64);
 
 impl Hash {

@@ -111,9 +111,10 @@ impl Target {
     pub(super) fn name(&self) -> Option<u64> {
         match self {
             Self::Written { host, .. } => self.at(host).map(name::written),
-            Self::Url { host, .. } | Self::Prefix { host, .. } | Self::Host(host) => self.at(host),
+            Self::Url { host, .. } | Self::Prefix { host, .. } | Self::Group { host, .. } | Self::Host(host) => {
+                self.at(host)
+            }
             Self::Tag(tag) => Some(name::tag(tag)),
-            Self::Group { host, group } => Some(name::group(host, group)),
             Self::Everything => None,
         }
     }
@@ -131,7 +132,8 @@ impl Target {
             }
             Self::Prefix { path, .. } => Some(name::prefix(host, path)),
             Self::Host(_) => Some(name::host(host)),
-            Self::Tag(_) | Self::Group { .. } | Self::Everything => None,
+            Self::Group { group, .. } => Some(name::group(host, group)),
+            Self::Tag(_) | Self::Everything => None,
         }
     }
 

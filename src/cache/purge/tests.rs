@@ -144,16 +144,38 @@ fn a_group_is_its_hosts_own_but_a_tag_is_every_hosts() {
     assert_eq!(purges.verdict(&b), Verdict::Gone);
 }
 
+/// Without tags.
+fn stored<'a>(host: Option<&'a str>, path: &'a str, unix_ms: u64) -> Stored<'a> {
+    Stored { host, path, query: None, names: &[], tags: Tags::None, stamp: Stamp::from_unix_ms(unix_ms) }
+}
+
+#[test]
+fn what_is_stored_elsewhere_is_hidden_by_its_tags_too() {
+    let purges = purges();
+    let names = [tag_name(b"shoes"), group_name("", b"all")];
+    let of = |host, tags| Stored { names: &names, tags, ..stored(host, "/", BEGAN) };
+    assert!(!purges.is_hidden(&of(None, Tags::Named)));
+    purge(&purges, Target::tag("hats").unwrap(), false, at(5_000_000));
+    assert!(!purges.is_hidden(&of(None, Tags::Named)));
+    assert!(purges.is_hidden(&of(None, Tags::Unknown)), "it may be one of more than are kept");
+    purge(&purges, Target::tag("shoes").unwrap(), true, at(6_000_000));
+    assert!(!purges.is_hidden(&of(None, Tags::Named)), "may stand in for an origin that fails");
+    let group = Target::Group { host: "a.example".into(), group: b"all"[..].into() };
+    purge(&purges, group, false, at(7_000_000));
+    assert!(purges.is_hidden(&of(None, Tags::Named)), "what stands for every host is gone with that of one");
+    assert!(!purges.is_hidden(&stored(None, "/", BEGAN)), "it has no tag");
+}
+
 #[test]
 fn what_is_stored_elsewhere_is_hidden_by_its_date() {
     let purges = purges();
     purge(&purges, Target::prefix("a.example/blog").unwrap(), false, at(5_000_000));
     purge(&purges, Target::url("a.example/soft").unwrap(), true, at(5_000_000));
-    let hidden = |path, ms| purges.is_hidden(Some("a.example:8080"), path, None, Stamp::from_unix_ms(BEGAN + ms));
+    let hidden = |path, ms| purges.is_hidden(&stored(Some("a.example:8080"), path, BEGAN + ms));
     assert!(hidden("/blog/1", 4_000) && hidden("/blog", 5_000));
     assert!(!hidden("/blog/1", 6_000) && !hidden("/shop", 1_000));
     assert!(!hidden("/soft", 1_000), "may stand in for an origin that fails");
-    let of = |host, path| purges.is_hidden(host, path, None, Stamp::from_unix_ms(BEGAN));
+    let of = |host, path| purges.is_hidden(&stored(host, path, BEGAN));
     assert!(of(None, "/blog/1") && !of(Some("b.example"), "/blog/1") && !of(None, "/shop"));
     purge(&purges, Target::host("a.example").unwrap(), false, at(6_000_000));
     assert!(of(None, "/shop") && !of(Some("b.example"), "/shop"));
@@ -191,7 +213,7 @@ fn tags_that_are_joined_hide_nothing_of_the_snapshot() {
         purge(&purges, Target::tag(&format!("t{n}")).unwrap(), false, at(10 + n));
     }
     assert_eq!(purges.verdict(&tagged), Verdict::Gone);
-    assert!(!purges.is_hidden(Some("a.example"), "/", None, Stamp::from_unix_ms(BEGAN - 1)));
+    assert!(!purges.is_hidden(&stored(Some("a.example"), "/", BEGAN - 1)));
 }
 
 #[test]
@@ -208,9 +230,9 @@ fn what_is_written_down_holds_after_a_restart_and_not_for_what_came_later() {
     let after = Purges::new(Now { mono: Mono::ZERO, unix_ms: BEGAN + 60_000 });
     let began = Now { mono: Mono::from_nanos(1), unix_ms: BEGAN + 60_000 };
     after.restore(&Record::decode(&bytes).unwrap(), began);
-    assert!(after.is_hidden(Some("a.example"), "/2999", None, Stamp::from_unix_ms(BEGAN + 500)));
-    assert!(!after.is_hidden(Some("a.example"), "/2999", None, Stamp::from_unix_ms(BEGAN + 1_500)));
-    assert!(!after.is_hidden(Some("a.example"), "/3000", None, Stamp::from_unix_ms(BEGAN)));
+    assert!(after.is_hidden(&stored(Some("a.example"), "/2999", BEGAN + 500)));
+    assert!(!after.is_hidden(&stored(Some("a.example"), "/2999", BEGAN + 1_500)));
+    assert!(!after.is_hidden(&stored(Some("a.example"), "/3000", BEGAN)));
     let fresh = mark(&after, "a.example/1", &["t"], began.after(Duration::from_nanos(1)));
     assert_eq!(after.verdict(&fresh), Verdict::Standing);
     assert_eq!(after.record(), Record::decode(&after.record().encode()).unwrap());
@@ -222,8 +244,8 @@ fn a_calendar_that_went_back_purges_nothing_that_comes_now() {
     purge(&before, Target::Everything, false, Now { mono: Mono::from_nanos(7), unix_ms: BEGAN + 86_400_000 });
     let after = purges();
     after.restore(&before.record(), at(1));
-    assert!(after.is_hidden(Some("a.example"), "/", None, Stamp::from_unix_ms(BEGAN)));
-    assert!(!after.is_hidden(Some("a.example"), "/", None, Stamp::from_unix_ms(BEGAN + 1)));
+    assert!(after.is_hidden(&stored(Some("a.example"), "/", BEGAN)));
+    assert!(!after.is_hidden(&stored(Some("a.example"), "/", BEGAN + 1)));
     assert_eq!(after.verdict(&mark(&after, "a.example/", &[], at(1))), Verdict::Standing);
 }
 

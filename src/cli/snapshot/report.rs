@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::snapshot::manifest::{Form, LeftOut, Manifest};
+use crate::snapshot::manifest::{LeftOut, Manifest, Variant};
 
 /// URLs that are named for each reason.
 const NAMED: usize = 5;
 
 /// Numbers alone.
 pub(super) fn summary(manifest: &Manifest) -> Value {
-    let forms: BTreeMap<_, _> =
-        forms(manifest).into_iter().map(|(form, n)| (format!("{form:?}").to_lowercase(), n)).collect();
+    let forms = forms(manifest);
     json!({
         "id": manifest.id, "taken_unix_ms": manifest.taken_unix_ms,
         "urls": manifest.pages.len(), "pages": html(manifest), "redirects": redirects(manifest),
-        "bytes": manifest.bytes(), "forms": forms, "left_out": manifest.left_out_counts,
+        "bytes": manifest.bytes(), "forms": forms, "forms_bytes": manifest.forms_bytes(), "left_out": manifest.left_out_counts,
     })
 }
 
@@ -37,12 +36,13 @@ pub(super) fn json(manifest: &Manifest) -> Value {
 pub(super) fn lines(manifest: &Manifest) -> String {
     let left_out: u64 = manifest.left_out_counts.values().sum();
     format!(
-        "snapshot {}: {} URLs ({} pages, {} redirects), {}; {left_out} left out\n",
+        "snapshot {}: {} URLs ({} pages, {} redirects), {}, and {} in smaller forms; {left_out} left out\n",
         manifest.id,
         manifest.pages.len(),
         html(manifest),
         redirects(manifest),
         size(manifest.bytes()),
+        size(manifest.forms_bytes()),
     )
 }
 
@@ -52,7 +52,7 @@ pub(super) fn text(manifest: &Manifest, now_unix_ms: u64) -> String {
     let age = Duration::from_secs(now_unix_ms.saturating_sub(manifest.taken_unix_ms) / 1000);
     let _ = writeln!(out, "taken {} ago", humantime::format_duration(age));
     for (form, count) in forms(manifest) {
-        let _ = writeln!(out, "  {count} also as {}", format!("{form:?}").to_lowercase());
+        let _ = writeln!(out, "  {count} also as {form}");
     }
     if !manifest.left_out_counts.is_empty() {
         out.push_str("\nNot covered: visitors get 503 there, with Retry-After.\n");
@@ -79,10 +79,13 @@ fn redirects(manifest: &Manifest) -> usize {
     manifest.pages.iter().filter(|page| page.status != 200).count()
 }
 
-fn forms(manifest: &Manifest) -> BTreeMap<Form, usize> {
+/// How many URLs have each form; a picture in a narrower width as `webp 480`.
+fn forms(manifest: &Manifest) -> BTreeMap<String, usize> {
     let mut forms = BTreeMap::new();
-    for variant in manifest.pages.iter().flat_map(|page| &page.variants) {
-        *forms.entry(variant.form).or_default() += 1;
+    for Variant { form, width, .. } in manifest.pages.iter().flat_map(|page| &page.variants) {
+        let form = form.name();
+        let name = width.map_or_else(|| form.to_owned(), |width| format!("{form} {width}"));
+        *forms.entry(name).or_default() += 1;
     }
     forms
 }

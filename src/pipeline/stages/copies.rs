@@ -9,7 +9,7 @@ use crate::cache::directives::Directives;
 use crate::cache::entry::{Entry, State};
 use crate::cache::fill_request::is_nobodys;
 use crate::cache::key::{self, Encodings};
-use crate::cache::precondition::{Precondition, if_range};
+use crate::cache::precondition::{Precondition, parts_asked};
 use crate::cache::range::{self, Partial};
 use crate::cache::remembered::{Failure, Known};
 use crate::cache::request::{Asked, Bypass, Lookup, read};
@@ -194,13 +194,6 @@ pub(crate) fn content(passage: &Passage, view: &View<'_>, entry: Arc<Entry>, ran
 
 /// RFC 9110 §14.2: of a 200, and only while the client's other parts are of the same whole.
 fn part(passage: &Passage, view: &View<'_>, entry: &Entry) -> Option<Partial> {
-    let mut lines = view.fields.iter().filter(|f| f.name.eq_ignore_ascii_case("range")).map(|f| f.value);
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-    if entry.status() != 200 || !if_range(view, &entry.validators()) {
-        return None;
-    }
-    let content_type = entry.fields().iter().find(|(name, _)| *name == http::header::CONTENT_TYPE);
-    let content_type = content_type.map(|(_, value)| value.as_bytes());
-    let boundary = format!("seawall-{}", passage.id.as_str());
-    Partial::of(&range::parse(line, entry.body().len()), entry.body(), content_type, &boundary)
+    let line = parts_asked(view, &entry.validators()).filter(|_| entry.status() == 200)?;
+    Partial::of(&range::parse(line, entry.body().len()), entry.body(), entry.fields(), passage.id)
 }

@@ -3,39 +3,65 @@
 use std::collections::HashMap;
 
 use crate::snapshot::disk::{Disk, DiskError, Lock};
-use crate::snapshot::forms;
-use crate::snapshot::manifest::{Manifest, Variant};
+use crate::snapshot::forms::{self, Budget, Made, RECIPE};
+use crate::snapshot::manifest::{Manifest, Object, Page, Variant};
 
 /// Makes the smaller forms, and shows the snapshot from then on.
 ///
 /// # Errors
 /// [`DiskError`]
 pub async fn published(disk: &Disk, mut manifest: Manifest, lock: &Lock) -> Result<Manifest, DiskError> {
-    let mut made: HashMap<String, Vec<Variant>> = disk.shown().map(made_before).unwrap_or_default();
+    let before = disk.shown().map(made_before).unwrap_or_default();
+    let (mut made, mut budget): (HashMap<String, Forms>, _) = (HashMap::new(), Budget::default());
     for page in &mut manifest.pages {
-        let kind = page.field("content-type").and_then(|kind| kind.split(';').next());
-        let kind = kind.unwrap_or_default().trim().to_ascii_lowercase();
         let Some(object) = page.object.clone() else { continue };
-        if let Some(variants) = made.get(&object.hash) {
-            page.variants.clone_from(variants);
-            continue;
-        }
-        let (disk, hash) = (disk.clone(), object.hash.clone());
-        let task = tokio::task::spawn_blocking(move || {
-            let body = disk.get(&object)?;
-            let keep = |(form, body): (_, Vec<u8>)| Ok(Variant { form, object: disk.put(&body)? });
-            forms::of(&kind, &body).into_iter().map(keep).collect::<Result<Vec<_>, DiskError>>()
-        });
-        // One that panics over a picture has made nothing of it.
-        page.variants = task.await.unwrap_or_else(|_| Ok(Vec::new()))?;
-        made.insert(hash, page.variants.clone());
+        let forms = match (made.get(&object.hash), before.get(&object.hash)) {
+            (Some(forms), _) => forms.clone(),
+            (None, Some(forms)) if budget.keep(forms.bytes()) => forms.clone(),
+            (None, _) => make(disk, page.kind(), object.clone(), &mut budget).await?,
+        };
+        (page.variants, page.recipe) = (forms.variants.clone(), forms.recipe);
+        made.insert(object.hash, forms);
     }
     disk.publish(&manifest, lock)?;
     Ok(manifest)
 }
 
+/// A body's forms, as a page has them.
+#[derive(Clone, Default)]
+struct Forms {
+    variants: Vec<Variant>,
+    recipe: u32,
+}
+
+impl Forms {
+    fn bytes(&self) -> u64 {
+        self.variants.iter().map(|variant| variant.object.length).sum()
+    }
+}
+
 /// What need not be made again.
-fn made_before(manifest: Manifest) -> HashMap<String, Vec<Variant>> {
-    let pages = manifest.pages.into_iter().filter(|page| !page.variants.is_empty());
-    pages.filter_map(|page| Some((page.object?.hash, page.variants))).collect()
+fn made_before(manifest: Manifest) -> HashMap<String, Forms> {
+    let of = |page: Page| Some((page.object?.hash, Forms { variants: page.variants, recipe: page.recipe }));
+    manifest.pages.into_iter().filter(|page| page.recipe == RECIPE).filter_map(of).collect()
+}
+
+/// Makes the forms of a body beside the requests.
+async fn make(disk: &Disk, kind: String, object: Object, budget: &mut Budget) -> Result<Forms, DiskError> {
+    let (disk, mut left) = (disk.clone(), *budget);
+    let task = tokio::task::spawn_blocking(move || {
+        let (made, is_whole) = forms::of(&kind, &disk.get(&object)?, &mut left);
+        let keep = |Made { form, width, body }| Ok(Variant { form, width, object: disk.put(&body)? });
+        let variants = made.into_iter().map(keep).collect::<Result<_, DiskError>>()?;
+        Ok((Forms { variants, recipe: if is_whole { RECIPE } else { 0 } }, left))
+    });
+    match task.await {
+        Ok(made) => {
+            let (forms, left) = made?;
+            *budget = left;
+            Ok(forms)
+        }
+        // One that panics over a picture has made nothing of it, and would again.
+        Err(_) => Ok(Forms { variants: Vec::new(), recipe: RECIPE }),
+    }
 }
