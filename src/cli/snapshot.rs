@@ -19,7 +19,7 @@ mod report;
 
 /// Take the static copy of the site that stands in for it; say what it covers
 ///
-/// Without a command, takes one: from the seeds of the policy on ([snapshot] seeds), by sitemaps and links, without
+/// Without a command, takes one: from the seeds of the policy on (`snapshot.seeds`), by sitemaps and links, without
 /// cookies, no faster than its rate, as robots.txt and the pages allow, and only while a running edge is at the
 /// level normal and no waiting room has people waiting.
 ///
