@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 
-import crowds
+from ports import free_ports
 
 SUITE = "http-cache-tests@0.4.5"
 POLICY = """
@@ -92,7 +92,7 @@ def main():
     if missing := [program for program in ("node", "npm", "tar") if not shutil.which(program)]:
         sys.exit(f"missing: {', '.join(missing)}; sudo apt-get install --no-install-recommends nodejs npm tar")
     home, seawall = fetched(), str(pathlib.Path(args.seawall).resolve())
-    ports = crowds.free_ports("edge", "admin", "suite")
+    ports = free_ports("edge", "admin", "suite")
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
         (directory / "seawall.toml").write_text(POLICY.format(**ports))

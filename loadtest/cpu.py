@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+from ports import free_port
+
 SERVER_CORE, LOAD_CORE = 0, 1
 CONNECTIONS = 64
 BODY = b"seawall " * 128  # 1 KiB
@@ -158,12 +160,6 @@ def needs(programs):
     if missing:
         sys.exit(f"missing: {', '.join(missing)}; on Debian or Ubuntu:\n"
                  f"    sudo apt-get install --no-install-recommends {' '.join(packages[p] for p in missing)}")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def on_core(core):

@@ -13,15 +13,6 @@ HOST = "127.0.0.1"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def free_ports(*names):
-    """A port for each: all are held until the last is drawn, so that no two are the same."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in names]
-        for s in sockets:
-            s.bind((HOST, 0))
-        return {name: s.getsockname()[1] for name, s in zip(names, sockets)}
-
-
 def arguments(parser):
     """What both scripts take."""
     parser.add_argument("--seawall", default="target/release/seawall", help="the binary")

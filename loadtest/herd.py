@@ -24,6 +24,7 @@ import time
 import urllib.request
 
 import crowds
+from ports import free_ports
 
 MIB = 1 << 20
 
@@ -66,7 +67,7 @@ class Herd:
 
     def __init__(self, args, memory, **origin):
         self.args, self.memory, self.flags = args, memory, origin
-        self.ports = crowds.free_ports("edge", "admin", "origin")
+        self.ports = free_ports("edge", "admin", "origin")
         self.origin = None
 
     def __enter__(self):

@@ -18,6 +18,8 @@ import threading
 import time
 import urllib.request
 
+from ports import free_port
+
 HERE = pathlib.Path(__file__).resolve().parent
 CAPACITY = 200
 LIMIT = 4
@@ -43,12 +45,6 @@ patience = {{ normal = "200ms" }}
 [log]
 access = false
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_until_open(port, process):

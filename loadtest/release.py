@@ -28,6 +28,7 @@ import time
 import tomllib
 
 import crowds
+from ports import free_ports
 
 CONFIG = pathlib.Path(__file__).parent.parent / "config" / "ticket-release.toml"
 JOURNEY = ["/event/1", "/seats/1", "/seats/hold", "/checkout/1", "/thanks"]
@@ -202,7 +203,7 @@ def main():
     args.seawall = str(pathlib.Path(args.seawall).resolve())
     full = simulate(args, CONFIG, args.visitors, args.fans, OVER, PATIENCE, AFTER, THINK, args.seed, "80ms", 96)
     release = Release(args)
-    ports = crowds.free_ports("edge", "admin", "origin")
+    ports = free_ports("edge", "admin", "origin")
     with tempfile.TemporaryDirectory() as directory:
         opens = time.time() + release.gather + 5
         policy = release.written(directory, ports, opens)

@@ -35,6 +35,7 @@ import sys
 import tempfile
 
 import crowds
+from ports import free_ports
 
 POLICY = """
 [edge]
@@ -175,7 +176,7 @@ def main():
     parser.add_argument("--no-kill", action="store_true")
     parser.add_argument("--hand-overs", type=int, default=0, help="QUIT, so many times, evenly over the run")
     args = parser.parse_args()
-    ports = crowds.free_ports("edge", "admin", "origin")
+    ports = free_ports("edge", "admin", "origin")
     with tempfile.TemporaryDirectory() as directory:
         seawall = crowds.Seawall(args.seawall, written(args, directory, ports), ports["edge"]).start()
         killed, handed = [], []

@@ -22,6 +22,8 @@ import tempfile
 import time
 import urllib.parse
 
+from ports import free_port
+
 PAGES_MIN = 500
 SITE = "http://site.invalid"
 
@@ -108,12 +110,6 @@ def walk(port):
                 seen.add(link)
                 queue.append(link)
     return pages, checked, broken
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def wait_for(port, process):

@@ -10,6 +10,8 @@ import time
 import urllib.error
 import urllib.request
 
+from ports import free_port
+
 HOST = "127.0.0.1"
 
 
@@ -22,12 +24,6 @@ def raise_file_limit():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind((HOST, 0))
-        return s.getsockname()[1]
 
 
 @contextlib.contextmanager
