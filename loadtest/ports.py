@@ -25,8 +25,9 @@ def free_port():
 
 
 def _draw(held, below):
-    while True:
+    for _ in range(1000):
         listener = held.enter_context(socket.socket())
         with contextlib.suppress(OSError):
             listener.bind((HOST, random.randrange(LEAST, below)))
             return listener.getsockname()[1]
+    raise OSError(f"no port is free below {below}")

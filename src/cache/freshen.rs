@@ -8,8 +8,8 @@ use super::freshness::ResponseParts;
 use super::precondition::{unix_seconds, weakly_equal};
 use crate::pipeline::view::Field;
 
-/// Fields of the copy that no update changes: they say how its body is to be read, and what bytes it is of
-/// (§3.2). A 304 has none.
+/// Fields of the copy that no update changes: they say how its body is to be read, and what it adds up to
+/// (§3.2), and a 304 has no body.
 const OF_THE_BODY: [&str; 5] = ["content-length", "content-encoding", "content-range", "content-md5", "content-digest"];
 
 /// Fields as they are kept until an entry is made of them.

@@ -9,8 +9,7 @@ use clap::Subcommand;
 use hyper::Method;
 use serde_json::Value;
 
-use super::ask::warn_if_forgotten;
-use super::ask::{Signed, Target};
+use super::ask::{Signed, Target, warn_if_forgotten};
 use super::fail;
 use super::status::list;
 use crate::admin::rooms::{RoomAction, SetRoom};
