@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{ask, fail};
 use crate::clock::Clock;
 use crate::policy::{self, Policy, Server, file};
-use crate::snapshot::crawl::{Asker, Crawl, CrawlError, Order, Told};
+use crate::snapshot::crawl::{Asker, Crawl, CrawlError, Order, Told, published};
 use crate::snapshot::disk::{Disk, Lock};
 use crate::snapshot::gate::Gate;
 use crate::snapshot::manifest::Manifest;
@@ -217,12 +217,13 @@ impl Import {
     fn run(&self) -> anyhow::Result<ExitCode> {
         let (_, rules) = rules(&self.policy)?;
         let disk = Disk::new(&rules.dir);
-        let (lock, now) = (disk.lock()?, Clock::start().now());
-        let manifest = crate::snapshot::import::import(&self.dir, &disk, now.unix_ms)?;
+        let (lock, clock) = (disk.lock()?, Clock::start());
+        let manifest = crate::snapshot::import::import(&self.dir, &disk, clock.now().unix_ms)?;
         if manifest.pages.is_empty() {
             anyhow::bail!("{} has no files that could be shown", self.dir.display());
         }
-        let manifest = runtime()?.block_on(crate::snapshot::crawl::published(&disk, manifest, &lock))?;
+        let mut gate = Gate::Open;
+        let manifest = runtime()?.block_on(published(&disk, manifest, &lock, &mut gate, clock))?;
         print(&manifest, self.json);
         Ok(ExitCode::SUCCESS)
     }

@@ -116,7 +116,7 @@ impl<'a> Crawl<'a> {
             (self.tell)(&Told { done, left, bytes, address: &address, why });
         }
         let taken = match self.course.end() {
-            Ok(manifest) => Ok(published(&self.disk, manifest, lock).await?),
+            Ok(manifest) => Ok(published(&self.disk, manifest, lock, self.asker.gate(), self.clock).await?),
             Err(why) => Err(CrawlError::Empty(why)),
         };
         // Begun anew next time, also where there was nothing.
@@ -135,7 +135,7 @@ impl<'a> Crawl<'a> {
             steps.push(self.settle(Wanted { address, kind: Kind::Page, depth: 0 }).await?);
         }
         let (manifest, left_out) = refreshed(before, steps, self.clock.now().unix_ms);
-        Ok((published(&self.disk, manifest, lock).await?, left_out))
+        Ok((published(&self.disk, manifest, lock, self.asker.gate(), self.clock).await?, left_out))
     }
 
     /// The page of the site that a URL or a path means.

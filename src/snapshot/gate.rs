@@ -1,4 +1,4 @@
-//! When the next page may be asked for: not faster than the rate, not while visitors need the origin.
+//! When a snapshot may go on: not faster than the rate, not while visitors need the origin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,22 +29,27 @@ impl Gate {
     /// Waits for leave to ask for one page of this route; the place at the origin is held until it is dropped.
     pub async fn enter(&mut self, route: RouteId, clock: Clock) -> Option<Permit> {
         loop {
-            match self {
-                Self::Open => return None,
-                Self::Told(told) => {
-                    let _ = told.wait_for(|clear| *clear).await;
-                    return None;
-                }
-                Self::Edge(door) => {
-                    let site = door.site.load_full();
-                    if is_quiet(&site, clock)
-                        && let Admitted::Now(permit) = ask(&site, route, clock)
-                    {
-                        return Some(permit);
-                    }
-                }
+            self.until_quiet(clock).await;
+            let Self::Edge(door) = self else { return None };
+            if let Admitted::Now(permit) = ask(&door.site.load_full(), route, clock) {
+                return Some(permit);
             }
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits while visitors need the origin, or all of this machine.
+    pub async fn until_quiet(&mut self, clock: Clock) {
+        match self {
+            Self::Open => {}
+            Self::Told(told) => {
+                let _ = told.wait_for(|clear| *clear).await;
+            }
+            Self::Edge(door) => {
+                while !is_quiet(&door.site.load_full(), clock) {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            }
         }
     }
 }

@@ -69,6 +69,11 @@ impl Asker {
         server.map_or_else(|| "localhost".to_owned(), Server::authority)
     }
 
+    /// Who says whether there is time for a snapshot.
+    pub fn gate(&mut self) -> &mut Gate {
+        &mut self.gate
+    }
+
     pub fn slow_down(&mut self, at_least: Duration) {
         self.pace.slow_down(at_least);
     }
