@@ -18,7 +18,7 @@ const LENGTH: std::ops::RangeInclusive<usize> = 256..=(16 << 20);
 const WORTH_PERCENT: usize = 95;
 /// Bytes of all forms of one snapshot.
 const BYTES_MAX: u64 = 4 << 30;
-/// Pixels that one snapshot has made into AVIF, which is slow: some ten minutes' worth. What is beyond them has its
+/// Pixels that one snapshot has made into AVIF, which is slow: ten to twenty minutes' worth. What is beyond them has its
 /// turn with the next snapshot.
 const AVIF_PIXELS_MAX: u64 = 600_000_000;
 

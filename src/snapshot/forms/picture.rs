@@ -18,7 +18,7 @@ const WIDTHS: [u32; 3] = [1600, 960, 480];
 const WEBP_QUALITY: f32 = 80.0;
 /// About as near to the original as WebP is with its quality.
 const AVIF_QUALITY: u8 = 70;
-/// From 1 to 10, the fastest: about a second for a megapixel.
+/// From 1 to 10, the fastest: one to two seconds for a megapixel.
 const AVIF_SPEED: u8 = 9;
 /// Pixels of one AVIF at most: more would take too long, and memory.
 const AVIF_PIXELS_MAX: u64 = 4 << 20;
