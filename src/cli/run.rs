@@ -167,7 +167,7 @@ fn start_logging() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors).init();
 }
 
-/// Has memory given by the page, not by 2 MiB, as some kernels do unasked: with those, a dozen MiB more are
+/// Has memory given by the page, not by 2 MiB, as some kernels do unasked: with those, several MiB more are
 /// resident than are used, and `cache_store.memory` is a bound that an operator counts on.
 fn take_small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
