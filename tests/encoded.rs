@@ -94,6 +94,24 @@ fn http_2_gets_the_same_coding() {
 }
 
 #[test]
+fn what_is_purged_softly_is_stale_and_renewed_in_every_coding() {
+    let place = Origin::start(|_, to| {
+        let fields = "Content-Type: text/html\r\nCache-Control: max-age=600, stale-while-revalidate=600\r\n";
+        ok(to, fields, text())
+    });
+    let edge = edge(&place, "");
+    let mut client = edge.connect();
+    let accepts = "Accept-Encoding: br\r\n";
+    client.get("/", accepts);
+    eventually("it is encoded", || client.get("/", accepts).field("content-encoding") == Some("br"));
+    assert!(edge.cli(&["purge", "--soft", "--url", "http://localhost/"]).status.success());
+    let stale = client.get("/", accepts);
+    assert_eq!((stale.status, stale.field("content-encoding")), (200, Some("br")));
+    assert!(!stale.field("cache-status").unwrap().contains("ttl=5"), "{stale:?}");
+    eventually("it is asked for anew", || place.count() == 2);
+}
+
+#[test]
 fn what_is_no_text_or_not_to_be_touched_stays_as_it_came() {
     let place = page();
     let edge = edge(&place, "");

@@ -8,6 +8,8 @@ mod support;
 mod validation;
 #[path = "rfc9111/variants.rs"]
 mod variants;
+#[path = "rfc9111/whose.rs"]
+mod whose;
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -124,7 +124,8 @@ impl Entry {
         self.expired.fetch_min(now.as_nanos(), Ordering::Relaxed);
     }
 
-    fn is_expired(&self) -> bool {
+    /// Whether a write, a purge or the answer to a HEAD has said that it is no longer right.
+    pub fn is_outdated(&self) -> bool {
         self.expired.load(Ordering::Relaxed) != u64::MAX || self.mark.is_outdated()
     }
 
@@ -214,7 +215,7 @@ impl Entry {
             return State::Fresh;
         }
         let stale_for = resident - fresh_for;
-        if stale_for < stale_while_revalidate && !self.is_expired() {
+        if stale_for < stale_while_revalidate && !self.is_outdated() {
             State::StaleWhileRevalidate
         } else if stale_for < self.terms.stale_if_error {
             State::StaleIfError
@@ -232,7 +233,7 @@ impl Entry {
     /// §5.2.1.2).
     pub fn may_be_stale_for(&self, max: Duration, now: Mono) -> bool {
         let stale_for = now.since(self.stored).saturating_sub(self.fresh_for());
-        stale_for <= max && !self.terms.must_revalidate && !self.is_expired()
+        stale_for <= max && !self.terms.must_revalidate && !self.terms.no_max_stale && !self.is_outdated()
     }
 
     /// The value of Age (RFC 9111 §5.1), whole seconds.

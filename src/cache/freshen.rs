@@ -1,7 +1,10 @@
 //! What the origin's word about a copy makes of it: a 304 (RFC 9111 §4.3.4), and the answer to a HEAD
 //! (§4.3.5).
 
+use std::collections::BTreeSet;
+
 use http::HeaderName;
+use http::header::VARY;
 
 use super::entry::Entry;
 use super::freshness::ResponseParts;
@@ -60,7 +63,8 @@ pub enum HeadSays {
     Nothing,
 }
 
-/// Compares validators and length, those that the answer has.
+/// Compares validators and length, those that the answer has. One without validators proves nothing by its length
+/// being the same; and one that varies by other fields is about other copies than this.
 pub fn head_says(entry: &Entry, head: &ResponseParts<'_>) -> HeadSays {
     if head.status != 200 || entry.status() != 200 {
         return HeadSays::Nothing;
@@ -71,7 +75,21 @@ pub fn head_says(entry: &Entry, head: &ResponseParts<'_>) -> HeadSays {
     let same_date = first("last-modified").is_none_or(|date| unix_seconds(date) == held.last_modified);
     let length = head.text("content-length").map(str::parse);
     let same_length = length.is_none_or(|length| length == Ok(entry.body().len()));
-    if same_tag && same_date && same_length { HeadSays::Same } else { HeadSays::Changed }
+    if !same_tag || !same_date || !same_length || varies_otherwise(entry, head) {
+        return HeadSays::Changed;
+    }
+    if first("etag").is_some() || first("last-modified").is_some() { HeadSays::Same } else { HeadSays::Nothing }
+}
+
+/// Whether it says that it varies, by other fields than the copy. Codings don't count: a fill asks for none.
+fn varies_otherwise(entry: &Entry, head: &ResponseParts<'_>) -> bool {
+    let names = |lines: &mut dyn Iterator<Item = &[u8]>| -> BTreeSet<Vec<u8>> {
+        let names =
+            lines.flat_map(|line| line.split(|b| *b == b',')).map(|name| name.trim_ascii().to_ascii_lowercase());
+        names.filter(|name| !name.is_empty() && name != b"accept-encoding").collect()
+    };
+    let held = entry.fields().iter().filter(|(name, _)| *name == VARY).map(|(_, value)| value.as_bytes());
+    head.values("vary").next().is_some() && names(&mut head.values("vary")) != names(&mut { held })
 }
 
 #[cfg(test)]
@@ -151,7 +169,10 @@ mod tests {
         let copy = copy(&[("ETag", "\"a\""), ("Last-Modified", DATE)]);
         let says = |status, of: &[(&str, &str)]| head_says(&copy, &ResponseParts { status, fields: &fields(of) });
         assert_eq!(says(200, &[("ETag", "\"a\""), ("Content-Length", "5")]), HeadSays::Same);
-        assert_eq!(says(200, &[]), HeadSays::Same);
+        assert_eq!(says(200, &[]), HeadSays::Nothing, "it proves nothing");
+        assert_eq!(says(200, &[("Content-Length", "5")]), HeadSays::Nothing);
+        assert_eq!(says(200, &[("ETag", "\"a\""), ("Vary", "Accept-Language")]), HeadSays::Changed);
+        assert_eq!(says(200, &[("ETag", "\"a\""), ("Vary", "Accept-Encoding")]), HeadSays::Same);
         for changed in [("ETag", "\"b\""), ("Content-Length", "6"), ("Last-Modified", LATER)] {
             assert_eq!(says(200, &[changed]), HeadSays::Changed, "{changed:?}");
         }

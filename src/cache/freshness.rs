@@ -57,6 +57,9 @@ pub struct Terms {
     pub stale_if_error: Duration,
     /// No stale use at all (RFC 9111 §4.2.4).
     pub must_revalidate: bool,
+    /// A request's `max-stale` is not heard: s-maxage forbids stale use too (RFC 9111 §5.2.2.10), but where the
+    /// policy overrides what the origin says.
+    pub no_max_stale: bool,
     /// Never changes while it is fresh (RFC 8246): a reload is no reason to ask.
     pub immutable: bool,
 }
@@ -112,6 +115,12 @@ pub fn judge(response: &ResponseParts<'_>, lookup: Lookup, cache: &policy::Cache
 /// case.
 pub fn withheld(response: &ResponseParts<'_>) -> Vec<Vec<u8>> {
     Said::of(response).control.withheld
+}
+
+/// Whether the answer may be given to others than the one who asked, as far as it says (RFC 9111 §3).
+pub fn is_for_others(response: &ResponseParts<'_>) -> bool {
+    let control = Said::of(response).control;
+    !control.no_store && !control.private && control.withheld.is_empty()
 }
 
 /// What an answer says of its keeping, by the fields that count here.
@@ -215,6 +224,7 @@ fn terms(
         stale_while_revalidate,
         stale_if_error,
         must_revalidate: control.forbids_stale(),
+        no_max_stale: control.s_maxage.is_some() && !cache.override_origin,
         immutable: control.immutable,
     };
     let of_use = (fresh_for, stale_while_revalidate, stale_if_error) != Default::default();

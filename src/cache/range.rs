@@ -11,6 +11,9 @@ use crate::pipeline::answer::RequestId;
 /// Parts that one request is given at most: who asks for more gets the whole.
 const MAX_PARTS: usize = 16;
 
+/// Fields that add up all bytes of an answer (RFC 9530 §2, and those before it): a part is fewer.
+const OF_ALL_BYTES: [&str; 3] = ["content-digest", "content-md5", "digest"];
+
 /// What a Range field asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
@@ -107,12 +110,13 @@ impl Partial {
                 }),
                 parts => {
                     let boundary = format!("seawall-{}", request.as_str());
-                    let content_type = fields.iter().find(|(name, _)| *name == header::CONTENT_TYPE);
+                    let own = |name: &HeaderName| matches!(*name, header::CONTENT_TYPE | header::CONTENT_ENCODING);
+                    let own: Vec<_> = fields.iter().filter(|(name, _)| own(name)).collect();
                     Some(Self {
                         status: 206,
                         content_range: None,
                         content_type: Some(format!("multipart/byteranges; boundary={boundary}")),
-                        body: multipart(parts, whole, content_type.map(|(_, value)| value.as_bytes()), &boundary),
+                        body: multipart(parts, whole, &own, &boundary),
                     })
                 }
             },
@@ -128,9 +132,9 @@ impl Partial {
     ) -> impl Iterator<Item = &'f (HeaderName, HeaderValue)> {
         let (own_type, none) = (self.content_type.is_some(), self.status == 416);
         whole.iter().filter(move |(name, _)| match *name {
-            header::CONTENT_TYPE => !own_type && !none,
+            header::CONTENT_TYPE | header::CONTENT_ENCODING => !own_type && !none,
             header::DATE => true,
-            _ => !none,
+            _ => !none && !OF_ALL_BYTES.contains(&name.as_str()),
         })
     }
 
@@ -145,13 +149,15 @@ fn content_range(part: &Range<usize>, length: usize) -> String {
     format!("bytes {}-{}/{length}", part.start, part.end.saturating_sub(1))
 }
 
-fn multipart(parts: &[Range<usize>], whole: &Bytes, content_type: Option<&[u8]>, boundary: &str) -> Bytes {
+/// `about`: the fields that each part has, for they say how it is to be read.
+fn multipart(parts: &[Range<usize>], whole: &Bytes, about: &[&(HeaderName, HeaderValue)], boundary: &str) -> Bytes {
     let mut out = BytesMut::new();
     for part in parts {
         out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
-        if let Some(content_type) = content_type {
-            out.extend_from_slice(b"Content-Type: ");
-            out.extend_from_slice(content_type);
+        for (name, value) in about {
+            let name = if *name == header::CONTENT_TYPE { "Content-Type: " } else { "Content-Encoding: " };
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(value.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(format!("Content-Range: {}\r\n\r\n", content_range(part, whole.len())).as_bytes());
@@ -212,6 +218,25 @@ mod tests {
         assert_eq!(std::str::from_utf8(&partial.body).unwrap(), body.replace("--B", &format!("--{boundary}")));
         assert_eq!((partial.status, partial.content_range), (206, None));
         assert_eq!(partial.content_type.as_deref(), Some(&*format!("multipart/byteranges; boundary={boundary}")));
+    }
+
+    #[test]
+    fn what_is_true_of_the_whole_alone_is_not_said_of_parts() {
+        let whole = Bytes::from_static(b"0123456789");
+        let fields = [
+            (header::CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+            (HeaderName::from_static("content-digest"), HeaderValue::from_static("sha-256=:abc=:")),
+            (HeaderName::from_static("repr-digest"), HeaderValue::from_static("sha-256=:abc=:")),
+        ];
+        let said = |value: &[u8]| {
+            let partial = Partial::of(&parse(value, 10), &whole, &fields, RequestId::new(11)).unwrap();
+            let names: Vec<_> = partial.fields_of(&fields).map(|(name, _)| name.as_str().to_owned()).collect();
+            (names.join(" "), partial.body)
+        };
+        let (names, body) = said(b"bytes=0-1,-2");
+        assert_eq!(names, "repr-digest", "a coding would be the parcel's");
+        assert_eq!(String::from_utf8_lossy(&body).matches("Content-Encoding: gzip").count(), 2, "and is each part's");
+        assert_eq!(said(b"bytes=0-1").0, "content-encoding repr-digest");
     }
 
     #[test]

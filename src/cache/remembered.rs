@@ -15,7 +15,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::entry::Entry;
-use super::freshness::{CacheControl, ResponseParts};
+use super::freshness::{ResponseParts, is_for_others};
 use super::purge::Stamp;
 use super::request::Lookup;
 use crate::clock::Mono;
@@ -76,10 +76,8 @@ impl Failure {
 /// not be stored may not (RFC 9111 §3); one in a coding, or that differs by what was asked, is not for
 /// everyone.
 pub fn is_repeatable(response: &ResponseParts<'_>) -> bool {
-    let control = CacheControl::of(response);
     let mut varies = response.values("vary").flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
-    !control.no_store
-        && !control.private
+    is_for_others(response)
         && response.values("set-cookie").next().is_none()
         && response.values("content-encoding").next().is_none()
         && varies.all(|name| {

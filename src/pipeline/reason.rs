@@ -243,6 +243,11 @@ impl Reason {
         matches!(self.status(), 429 | 503)
     }
 
+    /// Whether it was for whom they are, or how many of them wait, that one found no place: another may find one.
+    pub const fn is_of_asker(self) -> bool {
+        matches!(self, Self::Shed | Self::QueueFull | Self::QueueTimeout)
+    }
+
     /// One sentence for the person who reads the answer.
     pub const fn detail(self) -> &'static str {
         match self {

@@ -12,12 +12,14 @@ use pingora::{Error, ErrorType};
 
 use super::proof::{self, ProofKey};
 use super::{Door, Result};
+use crate::cache::fill_request::nominated;
 use crate::cache::status::CacheStatus;
 use crate::cache::{tags, version};
 use crate::clock::Now;
 use crate::pipeline::client::is_trusted;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::query;
+use crate::pipeline::view::Field;
 use crate::policy::{HostHeader, Server};
 
 /// Fields by which a visitor could pose as a proxy, or steer an origin past a route's rules. From
@@ -183,6 +185,9 @@ pub fn hear_room(passage: &Passage, response: &ResponseHeader) {
 
 /// Adds to the origin's answer what is the edge's to say.
 pub fn response(passage: &mut Passage, session: &mut Session, response: &mut ResponseHeader) -> Result<()> {
+    if response.status.as_u16() != 101 {
+        without_the_connections(response);
+    }
     response.remove_header("seawall-room");
     for name in tags::HIDDEN {
         response.remove_header(name);
@@ -202,6 +207,17 @@ pub fn response(passage: &mut Passage, session: &mut Session, response: &mut Res
         }
     }
     Ok(())
+}
+
+/// Removes what the origin says to us alone; how the body is framed is pingora's to rewrite.
+fn without_the_connections(response: &mut ResponseHeader) {
+    let said: Vec<Field<'_>> =
+        response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
+    let mut gone = nominated(&said);
+    gone.extend(response.headers.keys().map(|name| name.as_str().to_owned()).filter(|name| is_hop_by_hop(name)));
+    for name in gone.iter().filter(|name| !matches!(name.as_str(), "connection" | "transfer-encoding" | "trailer")) {
+        response.remove_header(name.as_str());
+    }
 }
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1) and are never passed on or kept.

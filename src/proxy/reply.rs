@@ -31,7 +31,10 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
         }
         Content::Copy(entry) => {
             let mut response = copied(entry.status(), entry.fields())?;
-            response.insert_header(header::CONTENT_LENGTH, entry.body().len())?;
+            // RFC 9110 §8.6: never in a 204.
+            if entry.status() != 204 {
+                response.insert_header(header::CONTENT_LENGTH, entry.body().len())?;
+            }
             (response, entry.body().clone())
         }
         Content::Part(entry, part) => partial(*part, entry.fields())?,

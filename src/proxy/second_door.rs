@@ -140,11 +140,15 @@ async fn to_origin(
             Filled::Alone => {}
         }
     }
-    if let Err(reason) = read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
-        let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
-        return finish(door, session, ctx, carried.passage, answer).await;
-    }
-    let taken = if body == BodyKind::None {
+    let is_whole = match read_ahead(session, body, carried.passage.site.policy.edge.buffer_body).await? {
+        Ok(is_whole) => is_whole,
+        Err(reason) => {
+            let answer = carried.passage.fall_back(reason, Duration::from_secs(1), door.clock.now());
+            return finish(door, session, ctx, carried.passage, answer).await;
+        }
+    };
+    // Who may still send more shows by that whether they are there.
+    let taken = if is_whole {
         tokio::select! {
             taken = filling::take_turn(door, &mut carried.passage) => taken,
             gone = left(session) => return Err(gone),
@@ -181,7 +185,8 @@ async fn by_fill(
     mut ask: Bytes,
 ) -> Result<Filled> {
     // Who finds that what was fetched is for another kind of request asks once more, with their like.
-    for _ in 0..2 {
+    // And who followed one that found no place asks for one as what they are.
+    for again in [true, false] {
         let Some(reader) = filling::begin(door, passage, Miss { key, head: ask.clone() }) else { break };
         let head = tokio::select! {
             head = reader.head() => head,
@@ -205,6 +210,7 @@ async fn by_fill(
                     return fetched(door, session, passage, key, head, reader).await;
                 }
             }
+            Err(Missed::Refused(reason, _)) if again && reader.is_follower() && reason.is_of_asker() => {}
             Err(Missed::Refused(reason, retry_after)) => {
                 let answer = passage.fall_back(reason, retry_after, door.clock.now());
                 return Ok(Filled::Answer(Box::new(answer)));
@@ -298,16 +304,17 @@ async fn left(session: &mut Session) -> Box<Error> {
     }
 }
 
-/// Reads a small body before a place at the origin is taken. Pingora keeps it and sends it on.
+/// Reads a small body before a place at the origin is taken. Pingora keeps it and sends it on. True: there is no
+/// more of it to come.
 async fn read_ahead(
     session: &mut Session,
     body: BodyKind,
     buffer_body: usize,
-) -> Result<std::result::Result<(), Reason>> {
+) -> Result<std::result::Result<bool, Reason>> {
     let most = buffer_body.min(READ_AHEAD);
     match body {
-        BodyKind::None => return Ok(Ok(())),
-        BodyKind::Length(length) if length > most as u64 => return Ok(Ok(())),
+        BodyKind::None => return Ok(Ok(true)),
+        BodyKind::Length(length) if length > most as u64 => return Ok(Ok(false)),
         BodyKind::Length(_) | BodyKind::Stream => {}
     }
     session.as_mut().enable_retry_buffering();
@@ -316,10 +323,10 @@ async fn read_ahead(
     while read < most {
         match tokio::time::timeout(timeout, session.as_mut().read_request_body()).await {
             Ok(Ok(Some(piece))) => read += piece.len(),
-            Ok(Ok(None)) => break,
+            Ok(Ok(None)) => return Ok(Ok(true)),
             Ok(Err(e)) => return Err(e.into_down()),
             Err(_) => return Ok(Err(Reason::RequestTimeout)),
         }
     }
-    Ok(Ok(()))
+    Ok(Ok(false))
 }

@@ -19,6 +19,7 @@ fn terms() -> Terms {
         stale_while_revalidate: seconds(20),
         stale_if_error: seconds(60),
         must_revalidate: false,
+        no_max_stale: false,
         immutable: false,
     }
 }

@@ -18,7 +18,8 @@ use crate::proxy::{self, Miss};
 /// Follows a fill, or begins it.
 pub(super) async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], mut ask: Bytes) -> Option<Connection> {
     // Who finds that what was fetched is for another kind of request asks once more, with their like.
-    for _ in 0..2 {
+    // And who followed one that found no place asks for one as what they are.
+    for again in [true, false] {
         let miss = Miss { key, head: ask.clone() };
         let Some(reader) = proxy::begin(&on.door, &errand.passage, miss) else { break };
         let head = head_of(&mut on, &errand, &reader).await?;
@@ -42,6 +43,7 @@ pub(super) async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], 
                 }
             }
             Err(Missed::Alone) => break,
+            Err(Missed::Refused(reason, _)) if again && reader.is_follower() && reason.is_of_asker() => {}
             Err(Missed::Refused(reason, retry_after)) => {
                 let answer = errand.passage.fall_back(reason, retry_after, on.door.clock.now());
                 return answered(on, errand, answer).await;

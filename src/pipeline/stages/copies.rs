@@ -12,7 +12,7 @@ use crate::cache::key::{self, Encodings};
 use crate::cache::precondition::{Precondition, parts_asked};
 use crate::cache::range::{self, Partial};
 use crate::cache::remembered::{Failure, Known};
-use crate::cache::request::{Asked, Bypass, Lookup, read};
+use crate::cache::request::{Bypass, Lookup, read};
 use crate::cache::reuse::{Reuse, granted, reuse};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::cache::variants::Variants;
@@ -75,7 +75,7 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
                 passage.copy.name(view, rules);
                 passage.copy.key = Some(bytes.into());
             }
-            Some(Flow::Respond(answer(passage, view, coded.unwrap_or(entry), asked, now)))
+            Some(Flow::Respond(answer(passage, view, entry, coded, asked.range, now)))
         }
         (Reuse::Serve(_), None) => None,
         (Reuse::Ask(why), entry) => {
@@ -124,6 +124,9 @@ fn judge(passage: &Passage, entry: &Entry, lookup: Lookup, wishes: &Directives, 
     // nobody's.
     let is_nobodys = allowed || lookup == Lookup::Personal;
     match verdict {
+        // What was written since is not given again before the origin has said that it is right (RFC 9111 §4.4),
+        // unless nobody is going to be asked.
+        Reuse::Ask(_) if passage.mode == Mode::Stale && entry.is_outdated() => verdict,
         Reuse::Ask(_) if any_age && is_nobodys && !entry.terms().must_revalidate => {
             let window = entry.terms().stale_while_revalidate.saturating_mul(stretch);
             Reuse::Serve(entry.state_within(now.mono, window))
@@ -170,12 +173,20 @@ fn tell_apart(passage: &mut Passage, view: &View<'_>, held: Option<&Variants>) {
     }
 }
 
-/// The answer from a copy: the whole, a part, or that the client has it.
-pub(crate) fn answer(passage: &Passage, view: &View<'_>, entry: Arc<Entry>, asked: Asked, now: Now) -> Answer {
+/// The answer from a copy: the whole, a part, or that the client has it. What it is worth now only the entry
+/// itself knows, whichever of its codings is given.
+fn answer(
+    passage: &Passage,
+    view: &View<'_>,
+    entry: Arc<Entry>,
+    coded: Option<Arc<Entry>>,
+    range: bool,
+    now: Now,
+) -> Answer {
     let reason = if entry.state(now.mono) == State::Fresh { Reason::Hit } else { Reason::Stale };
     let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };
     let age = entry.age_seconds(now.mono).to_compact_string();
-    let content = content(passage, view, entry, asked.range);
+    let content = content(passage, view, coded.unwrap_or(entry), range);
     let fields = Fields::from_iter([("age", age), ("cache-status", status.text())]);
     Answer { reason, content, fields }
 }

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Now};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::view::Field;
+use crate::proxy::fill::Head;
 
 /// Where it is left, and for how long.
 pub(super) struct Notes {
@@ -73,9 +74,10 @@ impl Notes {
 }
 
 impl Failing {
-    pub(super) fn new(status: u16, fields: &[Field<'_>], arrived: Now) -> Self {
-        let kept = || fields.iter().map(|f| (f.name.to_owned(), f.value.to_vec())).collect();
-        Self { status, fields: is_repeatable(&ResponseParts { status, fields }).then(kept), arrived }
+    /// `all`: its fields as they came, of which the head has those that go on.
+    pub(super) fn new(head: &Head, all: &[Field<'_>], arrived: Now) -> Self {
+        let is_repeatable = is_repeatable(&ResponseParts { status: head.status, fields: all });
+        Self { status: head.status, fields: is_repeatable.then(|| head.fields.clone()), arrived }
     }
 
     /// With its body; none: it is too large to be repeated.

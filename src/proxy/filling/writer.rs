@@ -12,6 +12,7 @@ use super::notes::{Failing, Notes};
 use super::storing::{Kept, Storing};
 use crate::cache::encoded::{is_encodable, varies_by_coding};
 use crate::cache::entry::Entry;
+use crate::cache::freshen::Fields;
 use crate::cache::freshness::{Exchange, ResponseParts, Store, Terms, Unstorable, judge, withheld};
 use crate::cache::jitter::shorten;
 use crate::cache::purge::{Mark, Names, Stamp};
@@ -141,7 +142,8 @@ impl Writer {
 
     fn judge(&mut self, passage: &Passage, response: &ResponseParts<'_>, streams: bool, now: Now) {
         let status = response.status;
-        let length = response.text("content-length").and_then(|length| length.parse().ok());
+        // RFC 9110 §8.6: never in a 204.
+        let length = response.text("content-length").filter(|_| status != 204).and_then(|length| length.parse().ok());
         let fields = end_to_end(response.fields);
         // An event stream has no end, and begins where its reader came.
         if streams {
@@ -151,8 +153,12 @@ impl Writer {
         let verdict = passage.copy.lookup.zip(passage.site.cache_of(passage.route()));
         let verdict = verdict.map(|(lookup, cache)| (judge(response, lookup, cache, exchange), cache));
         let selecting = self.selecting(passage, response);
-        match (verdict, selecting) {
-            (Some((Store::Yes(terms), cache)), Some(selecting)) if !self.stands_for_good(passage, status, now) => {
+        let passing = match &verdict {
+            Some((Store::No(Unstorable::TooLarge), cache)) => self.would_store(passage, cache, response, now),
+            _ => None,
+        };
+        match (verdict, selecting, passing) {
+            (Some((Store::Yes(terms), cache)), Some(selecting), _) if !self.stands_for_good(passage, status, now) => {
                 let mut fields = fields;
                 if cache.strip_set_cookie {
                     fields.retain(|(name, _)| name != "set-cookie");
@@ -163,13 +169,17 @@ impl Writer {
                 let kept = Kept { status, fields, length, terms, selecting, mark, body: None, codings };
                 self.keep(passage, kept, now);
             }
-            (Some((Store::No(Unstorable::TooLarge), cache)), Some(_))
-                if self.would_store(passage, cache, response, now) =>
-            {
+            (Some((_, cache)), Some(selecting), Some(terms)) => {
+                let mut fields = fields;
+                if cache.strip_set_cookie {
+                    fields.retain(|(name, _)| name != "set-cookie");
+                }
                 self.windowed(status);
-                self.fill.open(Head { status, fields, length, ..Head::default() }, For::Everyone, false);
+                let (own, fields) = apart(status, fields);
+                let whom = self.whom(&terms);
+                self.fill.open(Head { status, fields, length, own, selecting, ..Head::default() }, whom, false);
             }
-            (Some((_, cache)), _) if is_failure(status, passage) => {
+            (Some((_, cache)), ..) if is_failure(status, passage) => {
                 self.max = cache.max_object;
                 self.fail(Head { status, fields, length, ..Head::default() }, response.fields, now);
             }
@@ -185,13 +195,21 @@ impl Writer {
         mark
     }
 
-    /// Whether it is its size alone that keeps an answer from being stored: then those who wait may
-    /// have it as it passes.
-    fn would_store(&self, passage: &Passage, cache: &policy::Cache, response: &ResponseParts<'_>, now: Now) -> bool {
+    /// On which terms an answer would be stored, if it is its size alone that keeps it from that: then those who
+    /// wait may have it as it passes.
+    fn would_store(
+        &self,
+        passage: &Passage,
+        cache: &policy::Cache,
+        response: &ResponseParts<'_>,
+        now: Now,
+    ) -> Option<Terms> {
         let unbounded = policy::Cache { max_object: usize::MAX, ..cache.clone() };
         let exchange = Exchange { request: self.asked, response: now };
-        let judged = passage.copy.lookup.map(|lookup| judge(response, lookup, &unbounded, exchange));
-        matches!(judged, Some(Store::Yes(_)))
+        match judge(response, passage.copy.lookup?, &unbounded, exchange) {
+            Store::Yes(terms) => Some(terms),
+            Store::No(_) => None,
+        }
     }
 
     /// Opens an answer that an entry comes of.
@@ -200,11 +218,8 @@ impl Writer {
         let fresh_for = shorten(terms.fresh_for, &self.key, passage.id.lot());
         let terms = Terms { fresh_for, ..terms };
         let store = passage.site.store.clone();
-        let whole: Vec<Field<'_>> = fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
-        let withheld = withheld(&ResponseParts { status, fields: &whole });
-        let is_own = |(name, _): &(String, Vec<u8>)| withheld.iter().any(|own| own == name.as_bytes());
         let stored = fields.clone();
-        let (own, mut fields): (Vec<_>, Vec<_>) = fields.into_iter().partition(is_own);
+        let (own, mut fields) = apart(status, fields);
         if codings.is_some() && !varies_by_coding(fields.iter().filter(|(n, _)| n == "vary").map(|(_, v)| v.as_slice()))
         {
             // Who follows gets it as it came; the next in a coding.
@@ -214,15 +229,18 @@ impl Writer {
         let head = Head { status, fields, length, stored: true, own, selecting: selecting.clone(), said };
         self.storing =
             Some(Storing { status, fields: stored, terms, selecting, arrived: now, mark, store, body, codings });
-        let mut whom = For::Everyone;
-        if terms.is_for_one_use() {
-            // Who comes from now on has to ask for themselves.
-            self.door.fills.remove(&self.slot, &self.fill);
-            if terms.must_revalidate && !terms.public {
-                whom = For::Leader(Missed::Alone);
-            }
-        }
+        let whom = self.whom(&terms);
         self.fill.open(head, whom, true);
+    }
+
+    /// Whom an answer on these terms is for.
+    fn whom(&self, terms: &Terms) -> For {
+        if !terms.is_for_one_use() {
+            return For::Everyone;
+        }
+        // Who comes from now on has to ask for themselves.
+        self.door.fills.remove(&self.slot, &self.fill);
+        if terms.must_revalidate && !terms.public { For::Leader(Missed::Alone) } else { For::Everyone }
     }
 
     /// Whoever asks next does not wait to hear that this is not for them.
@@ -249,7 +267,7 @@ impl Writer {
             let others = Missed::Refused(Reason::OriginError, RETRY_AFTER_FAILURE);
             return self.fill.open(head, For::Leader(others), false);
         }
-        self.failing = Some(Failing::new(head.status, all, now));
+        self.failing = Some(Failing::new(&head, all, now));
         self.fill.open(head, For::Everyone, true);
     }
 
@@ -293,8 +311,8 @@ impl Writer {
             door.fills.remove(&slot, &fill);
         };
         if self.bytes > GATHERED_AT_ONCE {
-            // Nothing waits for it: those who come meanwhile follow the fill.
-            self.fill.close(true);
+            // Those who come meanwhile follow the fill, which is the closure's to end now.
+            self.handed_on = true;
             tokio::task::spawn_blocking(store);
         } else {
             store();
@@ -314,6 +332,13 @@ impl Drop for Writer {
         self.fill.refuse(Reason::OriginFailed, RETRY_AFTER_FAILURE);
         self.door.fills.remove(&self.slot, &self.fill);
     }
+}
+
+/// What of an answer is for the one who asked alone, and what for all.
+fn apart(status: u16, fields: Fields) -> (Fields, Fields) {
+    let whole: Vec<Field<'_>> = fields.iter().map(|(n, v)| Field { name: n, value: v.as_slice() }).collect();
+    let withheld = withheld(&ResponseParts { status, fields: &whole });
+    fields.into_iter().partition(|(name, _)| withheld.iter().any(|own| own == name.as_bytes()))
 }
 
 /// An error of the origin's that is about nobody in particular: the request was nobody's.
