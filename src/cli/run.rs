@@ -1,8 +1,9 @@
 //! `seawall run`: the edge, until a signal ends it.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -169,10 +170,25 @@ fn start_logging() {
 
 /// Has memory given by the page, not by 2 MiB, as some kernels do unasked: with those, several MiB more are
 /// resident than are used, and `cache_store.memory` is a bound that an operator counts on.
+///
+/// The allocator took its first pages before `main`, so the program begins anew, which the kernel's setting
+/// outlives. Where it can't, the pages taken from now on are small.
 fn take_small_pages() {
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages could not be declined");
+    if rustix::thread::transparent_huge_pages_are_disabled().unwrap_or(true) {
+        return;
     }
+    let error = match rustix::thread::disable_transparent_huge_pages(true) {
+        Ok(()) => std::env::current_exe().map_or_else(|error| error, |program| begin_anew(&program)),
+        Err(error) => error.into(),
+    };
+    tracing::debug!(%error, "the first pages of memory may be huge ones");
+}
+
+/// Returns only where that failed.
+fn begin_anew(program: &Path) -> std::io::Error {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| program.into());
+    Command::new(program).arg0(name).args(arguments).exec()
 }
 
 /// Each visitor takes a file, and each request to the origin one more.

@@ -9,13 +9,15 @@ use serde_json::json;
 use super::{ask, fail};
 use crate::clock::Clock;
 use crate::policy::{self, Policy, Server, file};
-use crate::snapshot::crawl::{Asker, Crawl, CrawlError, Order, Told, published};
+use crate::snapshot::crawl::{Asker, Crawl, Order, Told, published};
 use crate::snapshot::disk::{Disk, Lock};
 use crate::snapshot::gate::Gate;
 use crate::snapshot::manifest::Manifest;
 
 mod progress;
 mod report;
+
+use progress::Progress;
 
 /// Take the static copy of the site that stands in for it; say what it covers
 ///
@@ -90,6 +92,10 @@ struct How {
     /// Take it whatever the level of a running edge is
     #[arg(long)]
     regardless: bool,
+    /// The file with a token that may read that edge's status, where it asks for one; or the token itself in
+    /// SEAWALL_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -141,11 +147,12 @@ fn rules(path: &Path) -> anyhow::Result<(Policy, policy::Snapshot)> {
 }
 
 fn server(text: &str) -> Result<Server, String> {
-    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    let url =
+        url::Url::parse(text).map_err(|error| format!("expected http://HOST:PORT or https://HOST:PORT: {error}"))?;
     let tls = match url.scheme() {
         "http" => false,
         "https" => true,
-        other => return Err(format!("expected http or https, not {other}")),
+        other => return Err(format!("expected http://HOST:PORT or https://HOST:PORT, not {other}:")),
     };
     let host = url.host_str().ok_or("it names no host")?.trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().ok_or("it names no port")?;
@@ -153,9 +160,21 @@ fn server(text: &str) -> Result<Server, String> {
 }
 
 /// A crawl by a policy, with a gate that listens to the edge of that policy.
-async fn asker(policy: Policy, rules: &policy::Snapshot, how: &How, clock: Clock) -> Asker {
-    let gate = if how.regardless { Gate::Open } else { ask::watch_quiet(policy.admin.listen).await };
-    Asker::new(policy, how.through.clone(), rules.rate, how.patience, gate, clock).await
+async fn asker(
+    policy: Policy,
+    rules: &policy::Snapshot,
+    how: &How,
+    clock: Clock,
+    shown: &Progress,
+) -> anyhow::Result<Asker> {
+    let gate = if how.regardless {
+        Gate::Open
+    } else {
+        let busy = ask::watch_busy(policy.admin.listen, how.token_file.as_deref()).await?;
+        tokio::spawn(shown.watch(busy.clone()));
+        Gate::Told(busy)
+    };
+    Ok(Asker::new(policy, how.through.clone(), rules.rate, how.patience, gate, clock).await)
 }
 
 fn order<'a>(policy: &Policy, rules: &'a policy::Snapshot, how: &How) -> Order<'a> {
@@ -170,16 +189,16 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn take(args: &Take) -> anyhow::Result<ExitCode> {
     let (policy, rules) = rules(&args.which.policy)?;
     let (lock, clock) = (Disk::new(&rules.dir).lock()?, Clock::start());
-    let shown = progress::Progress::new(args.which.json);
+    let shown = Progress::new(args.which.json);
     let tell = |told: &Told<'_>| shown.tell(told);
-    let taken: Result<Manifest, CrawlError> = runtime()?.block_on(async {
+    let taken: anyhow::Result<Manifest> = runtime()?.block_on(async {
         let order = order(&policy, &rules, &args.how);
-        let asker = asker(policy, &rules, &args.how, clock).await;
+        let asker = asker(policy, &rules, &args.how, clock, &shown).await?;
         let crawl = Crawl::begin(order, asker, clock, &tell)?;
         if crawl.resumed() > 0 {
             shown.say(&format!("going on with one that was broken off, after {} URLs", crawl.resumed()));
         }
-        crawl.take(&lock).await
+        Ok(crawl.take(&lock).await?)
     });
     shown.end();
     print(&taken?, args.which.json);
@@ -190,18 +209,25 @@ impl Refresh {
     fn run(&self) -> anyhow::Result<ExitCode> {
         let (policy, rules) = rules(&self.policy)?;
         let (lock, clock): (Lock, _) = (Disk::new(&rules.dir).lock()?, Clock::start());
-        let tell = |_: &Told<'_>| {};
-        let (manifest, left_out) = runtime()?.block_on(async {
+        let shown = Progress::new(self.json);
+        let tell = |told: &Told<'_>| shown.tell(told);
+        let refreshed = runtime()?.block_on(async {
             let order = Order { popular: Vec::new(), ..order(&policy, &rules, &self.how) };
-            let asker = asker(policy, &rules, &self.how, clock).await;
+            let asker = asker(policy, &rules, &self.how, clock, &shown).await?;
             let crawl = Crawl::begin(order, asker, clock, &tell)?;
             let mut wanted = Vec::new();
             for url in &self.urls {
                 let address = crawl.address(url);
-                wanted.push(address.ok_or_else(|| anyhow::anyhow!("{url} is no page of this site's"))?);
+                wanted.push(address.ok_or_else(|| {
+                    anyhow::anyhow!(
+                        "{url} is no page of this site: a path, or a URL of a host that `snapshot.seeds` names"
+                    )
+                })?);
             }
             Ok::<_, anyhow::Error>(crawl.refresh(wanted, &lock).await?)
-        })?;
+        });
+        shown.end();
+        let (manifest, left_out) = refreshed?;
         let taken = self.urls.len() - left_out.len();
         if self.json {
             println!("{:#}", json!({ "id": manifest.id, "refreshed": taken, "left_out": left_out }));
@@ -222,8 +248,11 @@ impl Import {
         if manifest.pages.is_empty() {
             anyhow::bail!("{} has no files that could be shown", self.dir.display());
         }
-        let mut gate = Gate::Open;
-        let manifest = runtime()?.block_on(published(&disk, manifest, &lock, &mut gate, clock))?;
+        let (mut gate, shown) = (Gate::Open, Progress::new(self.json));
+        let tell = |told: &Told<'_>| shown.tell(told);
+        let published = runtime()?.block_on(published(&disk, manifest, &lock, &mut gate, clock, &tell));
+        shown.end();
+        let manifest = published?;
         print(&manifest, self.json);
         Ok(ExitCode::SUCCESS)
     }

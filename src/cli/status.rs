@@ -68,7 +68,14 @@ fn snapshot_line(snapshot: &Value) -> String {
     if let Some(age) = snapshot.get("age_seconds").and_then(Value::as_u64) {
         line.push_str(&format!("   taken {} ago", humantime::format_duration(std::time::Duration::from_secs(age))));
     }
-    if let Some(taking) = snapshot.get("taking").filter(|taking| !taking.is_null()) {
+    let told = |name: &str| snapshot.get(name).filter(|told| !told.is_null());
+    if let Some(forming) = told("forming") {
+        line.push_str(&format!(
+            "   one is being taken: smaller forms of {} bodies, of {}",
+            text(forming, "done"),
+            text(forming, "of")
+        ));
+    } else if let Some(taking) = told("taking") {
         line.push_str(&format!("   one is being taken: {} URLs, {} to go", text(taking, "done"), text(taking, "left")));
     }
     line.push('\n');

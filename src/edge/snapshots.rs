@@ -35,9 +35,20 @@ pub(super) struct Taking(Mutex<State>);
 struct State {
     /// URLs settled, and still to ask for.
     progress: Option<(usize, usize)>,
+    /// Bodies whose smaller forms are made, and all.
+    forms: Option<(usize, usize)>,
     last_error: Option<String>,
     /// An operator wants one now.
     wanted: bool,
+}
+
+impl State {
+    fn tell(&mut self, told: &Told<'_>) {
+        match *told {
+            Told::Settled { done, left, .. } => self.progress = Some((done, left)),
+            Told::Formed { done, of } => self.forms = Some((done, of)),
+        }
+    }
 }
 
 /// Shows each new snapshot, and writes down what is popular.
@@ -124,7 +135,7 @@ pub(super) async fn keep_taking(edge: Arc<Edge>) {
         let outcome = take(&edge, &site, &rules).await;
         not_before = edge.clock.mono().after(AGAIN_AFTER.min(every));
         let mut state = edge.taking.0.lock();
-        state.progress = None;
+        (state.progress, state.forms) = (None, None);
         state.last_error = outcome.as_ref().err().map(ToString::to_string);
         match outcome {
             Ok(manifest) => {
@@ -141,7 +152,7 @@ async fn take(edge: &Arc<Edge>, site: &Site, rules: &policy::Snapshot) -> Result
     let popular = site.popular.lock().top().take(popular::TOLD_MAX).map(|(page, _)| page.clone()).collect();
     let gate = Gate::Edge(edge.door.clone());
     let asker = Asker::new(site.policy.clone(), None, rules.rate, PATIENCE, gate, edge.clock).await;
-    let tell = |told: &Told<'_>| edge.taking.0.lock().progress = Some((told.done, told.left));
+    let tell = |told: &Told<'_>| edge.taking.0.lock().tell(told);
     let crawl = Crawl::begin(Order { rules, popular, through: None }, asker, edge.clock, &tell)?;
     tracing::info!(resumed = crawl.resumed(), "a snapshot is being taken");
     crawl.take(&lock).await
@@ -173,6 +184,7 @@ impl Edge {
             "taken_unix_ms": taken,
             "age_seconds": taken.map(|taken| self.clock.now().unix_ms.saturating_sub(taken) / 1000),
             "taking": state.progress.map(|(done, left)| json!({ "done": done, "left": left })),
+            "forming": state.forms.map(|(done, of)| json!({ "done": done, "of": of })),
             "last_error": state.last_error,
         })
     }

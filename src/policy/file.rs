@@ -150,6 +150,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     clients::same_cookie_as_versions(&caches, &waiting_rooms, root.report);
     let served = files::read(&mut root, base, files);
     let snapshot = snapshot::read(&mut root, base, files);
+    let named = files.iter().find(|file| matches!(file.kind, FileKind::Snapshot)).map(|f| f.span.clone());
     let (level, dry_run) = level::read(&mut root, &origins, ends);
     let log = house::log(&mut root, base);
     let routes = route::Names {
@@ -158,7 +159,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
         rate_limits: &rate_limits,
         waiting_rooms: &waiting_rooms,
         files: &served,
-        snapshot: snapshot.is_some(),
+        snapshot: named,
         cache_memory,
         max_body_size: edge.as_ref().map_or(house::MAX_BODY_SIZE, |edge| edge.max_body_size),
     }

@@ -42,14 +42,15 @@ pub enum CrawlError {
 
 /// How far it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
-    /// URLs settled, and known to be still to ask for.
-    pub done: usize,
-    pub left: usize,
-    pub bytes: u64,
-    pub address: &'a Address,
-    pub why: Option<Why>,
+pub enum Told<'a> {
+    /// A URL is settled; so many are, and so many are known to be still to ask for.
+    Settled { done: usize, left: usize, bytes: u64, address: &'a Address, why: Option<Why> },
+    /// The bodies whose smaller forms there are, and all.
+    Formed { done: usize, of: usize },
 }
+
+/// Whom it is told.
+pub type Tell<'a> = &'a (dyn Fn(&Told<'_>) + Send + Sync);
 
 /// What is to be taken.
 pub struct Order<'a> {
@@ -65,9 +66,9 @@ pub struct Crawl<'a> {
     asker: Asker,
     course: Course,
     disk: Disk,
-    journal: Journal,
+    journal: Journal<Step>,
     clock: Clock,
-    tell: &'a (dyn Fn(&Told<'_>) + Send + Sync),
+    tell: Tell<'a>,
 }
 
 impl<'a> Crawl<'a> {
@@ -75,12 +76,7 @@ impl<'a> Crawl<'a> {
     ///
     /// # Errors
     /// [`CrawlError`]
-    pub fn begin(
-        order: Order<'_>,
-        asker: Asker,
-        clock: Clock,
-        tell: &'a (dyn Fn(&Told<'_>) + Send + Sync),
-    ) -> Result<Self, CrawlError> {
+    pub fn begin(order: Order<'_>, asker: Asker, clock: Clock, tell: Tell<'a>) -> Result<Self, CrawlError> {
         let rules = order.rules;
         let (site, mut seeds) = Site::of(&rules.seeds, &asker.authority()).map_err(CrawlError::Seeds)?;
         let disk = Disk::new(&rules.dir);
@@ -113,10 +109,10 @@ impl<'a> Crawl<'a> {
             let why = if let Outcome::LeftOut(why) = step.outcome { Some(why) } else { None };
             self.course.take_up(step);
             let ((done, left), bytes) = (self.course.progress(), self.course.bytes());
-            (self.tell)(&Told { done, left, bytes, address: &address, why });
+            (self.tell)(&Told::Settled { done, left, bytes, address: &address, why });
         }
         let taken = match self.course.end() {
-            Ok(manifest) => Ok(published(&self.disk, manifest, lock, self.asker.gate(), self.clock).await?),
+            Ok(manifest) => Ok(published(&self.disk, manifest, lock, self.asker.gate(), self.clock, self.tell).await?),
             Err(why) => Err(CrawlError::Empty(why)),
         };
         // Begun anew next time, also where there was nothing.
@@ -130,12 +126,19 @@ impl<'a> Crawl<'a> {
     /// [`CrawlError`]
     pub async fn refresh(mut self, wanted: Vec<Address>, lock: &Lock) -> Result<(Manifest, Vec<LeftOut>), CrawlError> {
         let before = self.disk.shown()?;
-        let mut steps = Vec::new();
+        let (mut steps, total) = (Vec::new(), wanted.len());
         for address in wanted {
-            steps.push(self.settle(Wanted { address, kind: Kind::Page, depth: 0 }).await?);
+            let step = self.settle(Wanted { address, kind: Kind::Page, depth: 0 }).await?;
+            let why = if let Outcome::LeftOut(why) = step.outcome { Some(why) } else { None };
+            steps.push(step);
+            let (done, left) = (steps.len(), total - steps.len());
+            if let Some(step) = steps.last() {
+                (self.tell)(&Told::Settled { done, left, bytes: 0, address: &step.wanted.address, why });
+            }
         }
         let (manifest, left_out) = refreshed(before, steps, self.clock.now().unix_ms);
-        Ok((published(&self.disk, manifest, lock, self.asker.gate(), self.clock).await?, left_out))
+        let manifest = published(&self.disk, manifest, lock, self.asker.gate(), self.clock, self.tell).await?;
+        Ok((manifest, left_out))
     }
 
     /// The page of the site that a URL or a path means.

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::journal::{self, Formed, Step};
 use super::manifest::{BadManifest, Manifest, Object};
 
 /// Bytes of a manifest at most.
@@ -214,6 +215,14 @@ impl Disk {
             // Of one that can't be read nobody knows what it needs: then nothing goes.
             needed.extend(self.manifest(id)?.objects().map(|object| object.hash.clone()));
         }
+        let taking = || -> io::Result<Vec<String>> {
+            let (steps, formed) =
+                (journal::left::<Step>(&self.taking("journal"))?, journal::left::<Formed>(&self.taking("forms"))?);
+            let bodies = steps.into_iter().filter_map(|step| Some(step.object()?.hash.clone()));
+            Ok(bodies.chain(formed.into_iter().flat_map(|f| f.variants).map(|v| v.object.hash)).collect())
+        };
+        // One that was broken off goes on, and needs what it has.
+        needed.extend(taking().map_err(|error| DiskError::Io { path: self.root.join("taking"), error })?);
         let remove = |dir: &Path, keep: &dyn Fn(&str) -> bool| -> io::Result<()> {
             for entry in std::fs::read_dir(dir)? {
                 let entry = entry?;
@@ -283,6 +292,25 @@ mod tests {
         let hash = blake3::hash(b"one").to_hex().to_string();
         assert!(!disk.object(&hash).exists() && disk.manifest("1").is_err());
         assert_eq!(disk.roll_back(&lock).unwrap().id, "3", "and forth again");
+    }
+
+    #[test]
+    fn what_a_snapshot_that_was_broken_off_has_stays_for_it_to_go_on_with() {
+        use crate::snapshot::address::Address;
+        use crate::snapshot::frontier::{Kind, Wanted};
+        use crate::snapshot::journal::{Begun, Journal, Outcome};
+
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(dir.path());
+        let lock = disk.lock().unwrap();
+        let page = manifest(&disk, "1", "taken before the kill").pages.remove(0);
+        let object = page.object.clone().unwrap();
+        let address = Address { host: String::new(), target: "/".to_owned() };
+        let step = Step { outcome: Outcome::Kept(page), ..Step::begin(Wanted { address, kind: Kind::Page, depth: 0 }) };
+        let begun = Begun { plan: "p".to_owned(), unix_ms: 1 };
+        Journal::open(&disk.taking("journal"), &begun).unwrap().0.write(&step).unwrap();
+        disk.publish(&manifest(&disk, "2", "one page taken anew meanwhile"), &lock).unwrap();
+        assert_eq!(disk.get(&object).unwrap(), b"taken before the kill");
     }
 
     #[test]

@@ -19,8 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub enum Gate {
     /// No edge runs: nobody.
     Open,
-    /// An edge in another process: true while all is well.
-    Told(watch::Receiver<bool>),
+    /// An edge in another process: what keeps it busy, if anything.
+    Told(watch::Receiver<Option<String>>),
     /// The edge of this process: a place at the origin is taken like any other, the last in line.
     Edge(Arc<Door>),
 }
@@ -43,7 +43,7 @@ impl Gate {
         match self {
             Self::Open => {}
             Self::Told(told) => {
-                let _ = told.wait_for(|clear| *clear).await;
+                let _ = told.wait_for(Option::is_none).await;
             }
             Self::Edge(door) => {
                 while !is_quiet(&door.site.load_full(), clock) {

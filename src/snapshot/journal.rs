@@ -1,15 +1,17 @@
-//! What a snapshot that is being taken has so far, a line for each URL, so that one that was broken off goes on
-//! where it was.
+//! What a snapshot that is being taken has so far, a line for each URL and for each body's smaller forms, so that
+//! one that was broken off goes on where it was.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::marker::PhantomData;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frontier::Wanted;
 use super::left_out::Why;
-use super::manifest::{LeftOut, Page};
+use super::manifest::{LeftOut, Object, Page, Variant};
 
 /// How old one may be that is gone on with, in milliseconds.
 const AGE_MAX_MS: u64 = 86_400_000;
@@ -40,6 +42,21 @@ impl Step {
     pub fn begin(wanted: Wanted) -> Self {
         Self { wanted, outcome: Outcome::LeftOut(Why::Unreachable), found: Vec::new(), refused: Vec::new() }
     }
+
+    /// The body that was kept.
+    pub fn object(&self) -> Option<&Object> {
+        if let Outcome::Kept(page) = &self.outcome { page.object.as_ref() } else { None }
+    }
+}
+
+/// What was made of one body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formed {
+    /// Of the body.
+    pub hash: String,
+    pub variants: Vec<Variant>,
+    /// See [`Page`].
+    pub recipe: u32,
 }
 
 /// See [`Step`].
@@ -50,29 +67,31 @@ pub enum Outcome {
     LeftOut(Why),
 }
 
-/// The file.
+/// The file; its lines are [`Step`]s or [`Formed`].
 #[derive(Debug)]
-pub struct Journal {
+pub struct Journal<T> {
     file: File,
+    lines: PhantomData<T>,
 }
 
-impl Journal {
-    /// Goes on with the one at `path` if it is of the same plan and not too old, or begins anew; gives the
-    /// steps so far.
+impl<T: Serialize + DeserializeOwned> Journal<T> {
+    /// Goes on with the one at `path` if it is of the same plan and not too old, or begins anew; gives what it
+    /// has so far.
     ///
     /// # Errors
     /// The disk's.
-    pub fn open(path: &Path, begun: &Begun) -> io::Result<(Self, Vec<Step>)> {
-        if let Some((steps, length)) = read(path, begun)? {
+    pub fn open(path: &Path, begun: &Begun) -> io::Result<(Self, Vec<T>)> {
+        let is_ours = |b: &Begun| b.plan == begun.plan && begun.unix_ms.saturating_sub(b.unix_ms) < AGE_MAX_MS;
+        if let Some((lines, length)) = read(path, is_ours)? {
             let file = File::options().append(true).open(path)?;
             // The last line may be half of one.
             file.set_len(length)?;
-            return Ok((Self { file }, steps));
+            return Ok((Self { file, lines: PhantomData }, lines));
         }
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
-        let mut this = Self { file: File::create(path)? };
+        let mut this = Self { file: File::create(path)?, lines: PhantomData };
         this.line(begun)?;
         Ok((this, Vec::new()))
     }
@@ -81,8 +100,8 @@ impl Journal {
     ///
     /// # Errors
     /// The disk's.
-    pub fn write(&mut self, step: &Step) -> io::Result<()> {
-        self.line(step)
+    pub fn write(&mut self, line: &T) -> io::Result<()> {
+        self.line(line)
     }
 
     fn line(&mut self, of: &impl Serialize) -> io::Result<()> {
@@ -92,14 +111,22 @@ impl Journal {
     }
 }
 
+/// What the journal at `path` has, whose-ever it is; nothing where there is none.
+///
+/// # Errors
+/// The disk's.
+pub fn left<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
+    Ok(read(path, |_| true)?.map(|(lines, _)| lines).unwrap_or_default())
+}
+
 /// The whole lines, and where they end; none if it is another plan's.
-fn read(path: &Path, begun: &Begun) -> io::Result<Option<(Vec<Step>, u64)>> {
+fn read<T: DeserializeOwned>(path: &Path, is_ours: impl Fn(&Begun) -> bool) -> io::Result<Option<(Vec<T>, u64)>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let (mut reader, mut line, mut length, mut steps) = (BufReader::new(file), Vec::new(), 0, Vec::new());
+    let (mut reader, mut line, mut length, mut lines) = (BufReader::new(file), Vec::new(), 0, Vec::new());
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line)?;
@@ -107,17 +134,16 @@ fn read(path: &Path, begun: &Begun) -> io::Result<Option<(Vec<Step>, u64)>> {
             break;
         }
         if length == 0 {
-            let is_ours = |b: &Begun| b.plan == begun.plan && begun.unix_ms.saturating_sub(b.unix_ms) < AGE_MAX_MS;
             if !serde_json::from_slice::<Begun>(&line).is_ok_and(|before| is_ours(&before)) {
                 return Ok(None);
             }
         } else {
-            let Ok(step) = serde_json::from_slice(&line) else { break };
-            steps.push(step);
+            let Ok(whole) = serde_json::from_slice(&line) else { break };
+            lines.push(whole);
         }
         length += read as u64;
     }
-    Ok((length > 0).then_some((steps, length)))
+    Ok((length > 0).then_some((lines, length)))
 }
 
 #[cfg(test)]
@@ -141,7 +167,7 @@ mod tests {
             found: Vec::new(),
             refused: Vec::new(),
         };
-        let (mut journal, steps) = Journal::open(&path, &begun).unwrap();
+        let (mut journal, steps) = Journal::<Step>::open(&path, &begun).unwrap();
         assert!(steps.is_empty());
         (0..3).for_each(|i| journal.write(&step(i)).unwrap());
         let whole = std::fs::read(&path).unwrap();
@@ -155,8 +181,8 @@ mod tests {
             assert_eq!(Journal::open(&path, &begun).unwrap().1.last(), Some(&step(9)));
         }
         let other = Begun { plan: "q".to_owned(), unix_ms: 1 };
-        assert!(Journal::open(&path, &other).unwrap().1.is_empty(), "another plan begins anew");
+        assert!(Journal::<Step>::open(&path, &other).unwrap().1.is_empty(), "another plan begins anew");
         let later = Begun { plan: "q".to_owned(), unix_ms: 1 + AGE_MAX_MS };
-        assert!(Journal::open(&path, &later).unwrap().1.is_empty());
+        assert!(Journal::<Step>::open(&path, &later).unwrap().1.is_empty());
     }
 }

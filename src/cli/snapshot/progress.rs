@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::watch;
 
 use crate::snapshot::crawl::Told;
 
@@ -29,13 +30,45 @@ impl Progress {
     }
 
     pub(super) fn tell(&self, told: &Told<'_>) {
-        self.bar.set_length((told.done + told.left) as u64);
-        self.bar.set_position(told.done as u64);
-        let mut at: String = told.address.target.chars().take(40).collect();
-        at.extend(told.why.map(|why| format!(" ({})", why.sentence())));
-        self.bar.set_message(at);
-        if self.lines && told.done.is_multiple_of(LINE_EVERY) {
-            eprintln!("{} URLs, {} bytes, {} to go", told.done, told.bytes, told.left);
+        let (done, of, message) = match *told {
+            Told::Settled { done, left, address, why, .. } => {
+                let mut at: String = address.target.chars().take(40).collect();
+                at.extend(why.map(|why| format!(" ({})", why.sentence())));
+                (done, done + left, at)
+            }
+            Told::Formed { done, of } => (done, of, "smaller forms".to_owned()),
+        };
+        self.bar.set_length(of as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(message);
+        if self.lines && done.is_multiple_of(LINE_EVERY) {
+            match *told {
+                Told::Settled { left, bytes, .. } => eprintln!("{done} URLs, {bytes} bytes, {left} to go"),
+                Told::Formed { .. } => eprintln!("smaller forms of {done} bodies, of {of}"),
+            }
+        }
+    }
+
+    /// Says what it waits for, each time that there is something else.
+    pub(super) fn watch(&self, mut busy: watch::Receiver<Option<String>>) -> impl Future<Output = ()> + use<> {
+        let (bar, lines) = (self.bar.clone(), self.lines);
+        async move {
+            let mut waits = false;
+            loop {
+                let line = match &*busy.borrow_and_update() {
+                    Some(why) => Some(format!("waiting: {why} (--regardless goes on)")),
+                    None => waits.then(|| "going on".to_owned()),
+                };
+                waits = busy.borrow().is_some();
+                match line {
+                    Some(line) if lines => eprintln!("{line}"),
+                    Some(line) => bar.println(line),
+                    None => {}
+                }
+                if busy.changed().await.is_err() {
+                    return;
+                }
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::values::{self, duration_not_zero};
 use super::{Named, house, limits, waiting_room};
 use crate::policy::diagnose::Diagnostic;
 use crate::policy::{
-    Cache, CacheId, Class, Clients, Files, FilesId, Matcher, Origin, OriginId, RateLimit, RateLimitId, Route,
+    Cache, CacheId, Class, Clients, Files, FilesId, Matcher, Mode, Origin, OriginId, RateLimit, RateLimitId, Route,
     WaitingRoom, WaitingRoomId,
 };
 
@@ -32,7 +32,8 @@ pub(super) struct Names<'p> {
     pub(super) rate_limits: &'p Named<RateLimit>,
     pub(super) waiting_rooms: &'p Named<WaitingRoom>,
     pub(super) files: &'p Named<Files>,
-    pub(super) snapshot: bool,
+    /// Where the policy names it.
+    pub(super) snapshot: Option<Range<usize>>,
     pub(super) cache_memory: u64,
     pub(super) max_body_size: u64,
 }
@@ -102,7 +103,7 @@ impl Names<'_> {
         let allowed = Allowed {
             stale: cache.is_some() || cache_value.is_some_and(|v| v.as_str().is_some()),
             wait: room.is_some(),
-            snapshot: self.snapshot,
+            snapshot: self.snapshot.is_some(),
             files: served.is_some(),
         };
         let mode = table.take_table("at").map_or(modes([None; 4], allowed.files), |at| at_levels(at, &allowed));
@@ -271,6 +272,15 @@ impl Names<'_> {
             if !routes.iter().any(|r| r.cache == Some(CacheId(id))) {
                 warn("cache", &item.name, &item.span);
             }
+        }
+        let shows = |route: &Route| matches!(route.mode.last(), Some(Mode::Snapshot | Mode::Newest));
+        if let Some(span) = self.snapshot.clone().filter(|_| !routes.iter().any(shows)) {
+            let diagnostic =
+                Diagnostic::warning(span, "[snapshot] is never shown").label("no route shows it at static");
+            root.report.add(diagnostic.help(
+                "add to the routes of pages: at.static = \"snapshot\"; a route that names a lower level does at static \
+                 what it does there",
+            ));
         }
     }
 }

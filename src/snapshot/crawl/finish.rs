@@ -1,12 +1,17 @@
 //! The last steps of a snapshot: its pages in smaller forms, then in force.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::{Tell, Told};
 use crate::clock::Clock;
 use crate::snapshot::disk::{Disk, DiskError, Lock};
 use crate::snapshot::forms::{self, Budget, Made, RECIPE};
 use crate::snapshot::gate::Gate;
+use crate::snapshot::journal::{Begun, Formed, Journal};
 use crate::snapshot::manifest::{Manifest, Object, Page, Variant};
+
+/// Where it is written down what forms were made.
+const JOURNAL: &str = "forms";
 
 /// Makes the smaller forms, one body at a time while the gate lets it, and shows the snapshot from then on.
 ///
@@ -18,8 +23,13 @@ pub async fn published(
     lock: &Lock,
     gate: &mut Gate,
     clock: Clock,
+    tell: Tell<'_>,
 ) -> Result<Manifest, DiskError> {
-    let before = disk.shown().map(made_before).unwrap_or_default();
+    let bodies: HashSet<_> = manifest.pages.iter().filter_map(|page| Some(&page.object.as_ref()?.hash)).collect();
+    let of = bodies.len();
+    let mut before = disk.shown().map(made_before).unwrap_or_default();
+    let (mut journal, formed) = journal(disk, clock)?;
+    before.extend(formed.into_iter().map(|f| (f.hash, Forms { variants: f.variants, recipe: f.recipe })));
     let (mut made, mut budget): (HashMap<String, Forms>, _) = (HashMap::new(), Budget::default());
     for page in &mut manifest.pages {
         let Some(object) = page.object.clone() else { continue };
@@ -29,14 +39,32 @@ pub async fn published(
             (None, _) => {
                 // An AVIF takes a core for seconds: visitors may want it.
                 gate.until_quiet(clock).await;
-                make(disk, page.kind(), object.clone(), &mut budget).await?
+                let forms = make(disk, page.kind(), object.clone(), &mut budget).await?;
+                if forms.recipe == RECIPE {
+                    let Forms { variants, recipe } = forms.clone();
+                    let line = Formed { hash: object.hash.clone(), variants, recipe };
+                    journal.write(&line).map_err(|error| failed(disk, error))?;
+                }
+                forms
             }
         };
         (page.variants, page.recipe) = (forms.variants.clone(), forms.recipe);
         made.insert(object.hash, forms);
+        tell(&Told::Formed { done: made.len(), of });
     }
     disk.publish(&manifest, lock)?;
+    let _ = std::fs::remove_file(disk.taking(JOURNAL));
     Ok(manifest)
+}
+
+/// What is made is written down: an AVIF that a kill undid would be another ten minutes.
+fn journal(disk: &Disk, clock: Clock) -> Result<(Journal<Formed>, Vec<Formed>), DiskError> {
+    let begun = Begun { plan: format!("recipe {RECIPE}"), unix_ms: clock.now().unix_ms };
+    Journal::open(&disk.taking(JOURNAL), &begun).map_err(|error| failed(disk, error))
+}
+
+fn failed(disk: &Disk, error: std::io::Error) -> DiskError {
+    DiskError::Io { path: disk.taking(JOURNAL), error }
 }
 
 /// A body's forms, as a page has them.
@@ -107,15 +135,46 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let disk = Disk::new(directory.path());
         let (lock, clock) = (disk.lock().unwrap(), Clock::start());
-        let (tell, told) = watch::channel(false);
+        let (busy, told) = watch::channel(Some("people wait".to_owned()));
         let (mut gate, manifest) = (Gate::Told(told), text(&disk));
-        let mut making = Box::pin(published(&disk, manifest.clone(), &lock, &mut gate, clock));
+        let said = parking_lot::Mutex::new(Vec::new());
+        let tell = |told: &Told<'_>| said.lock().push(format!("{told:?}"));
+        let mut making = Box::pin(published(&disk, manifest.clone(), &lock, &mut gate, clock, &tell));
         assert!(tokio::time::timeout(Duration::from_millis(50), &mut making).await.is_err(), "the edge is busy");
-        tell.send_replace(true);
+        busy.send_replace(None);
         let made = making.await.unwrap();
         assert_eq!(made.pages[0].variants.len(), 3);
-        tell.send_replace(false);
-        let again = published(&disk, manifest, &lock, &mut gate, clock).await.unwrap();
+        assert_eq!(*said.lock(), ["Formed { done: 1, of: 1 }"]);
+        busy.send_replace(Some("people wait".to_owned()));
+        let again = published(&disk, manifest, &lock, &mut gate, clock, &tell).await.unwrap();
         assert_eq!(again.pages, made.pages, "what was made is not made again, so nobody is waited for");
+    }
+
+    #[tokio::test]
+    async fn forms_that_were_made_before_a_kill_are_not_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Disk::new(directory.path());
+        let (lock, clock) = (disk.lock().unwrap(), Clock::start());
+        let mut manifest = text(&disk);
+        let other = disk.put("another one, again. ".repeat(100).as_bytes()).unwrap();
+        manifest.pages.push(Page { object: Some(other), ..manifest.pages[0].clone() });
+        let (busy, told) = watch::channel(None);
+        let mut gate = Gate::Told(told);
+        let said = parking_lot::Mutex::new(Vec::new());
+        let tell = |told: &Told<'_>| {
+            said.lock().push(format!("{told:?}"));
+            busy.send_replace(Some("people wait".to_owned()));
+        };
+        for _ in 0..2 {
+            let making = published(&disk, manifest.clone(), &lock, &mut gate, clock, &tell);
+            assert!(tokio::time::timeout(Duration::from_secs(1), making).await.is_err(), "broken off after the first");
+            assert_eq!(std::mem::take(&mut *said.lock()), ["Formed { done: 1, of: 2 }"], "the second time for nothing");
+        }
+        disk.publish(&manifest, &lock).unwrap();
+        busy.send_replace(None);
+        let made = published(&disk, manifest, &lock, &mut gate, clock, &|_| {}).await.unwrap();
+        for variant in made.pages.iter().flat_map(|page| &page.variants) {
+            disk.get(&variant.object).expect("another snapshot that was shown meanwhile left it");
+        }
     }
 }
