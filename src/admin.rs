@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::balance;
-use crate::edge::{Edge, log_change, overrides};
+use crate::edge::{Edge, log_change};
 use crate::level::Override;
 use crate::pipeline::origin::Origin;
 use crate::pipeline::reason::Reason;
@@ -267,6 +267,8 @@ fn change_level(edge: &Edge, site: &Site, set: &SetLevel) -> Result<Value, Strin
     };
     let until_unix_ms = set.for_seconds.map(|s| now.after(Duration::from_secs(s.min(MAX_FOR.as_secs()))).unix_ms);
     for origin in &origins {
+        let (action, who, why, for_seconds) = (set.action, &set.who, &set.why, set.for_seconds);
+        tracing::warn!(origin = origin.name, ?action, level = level.name(), who, why, for_seconds, "a level is set");
         let (change, moved) = origin.ladder(now, |ladder| match set.action {
             Action::Release => ladder.release(&set.who, &set.why, now),
             Action::Pin | Action::Floor => ladder.set(
@@ -284,7 +286,7 @@ fn change_level(edge: &Edge, site: &Site, set: &SetLevel) -> Result<Value, Strin
             log_change(&origin.name, change);
         }
     }
-    let saved = overrides::save(site, now);
+    let saved = edge.levels.save(site, now);
     if let Err(error) = &saved {
         tracing::error!(%error, "the change is in force, but would not outlive a restart");
     }

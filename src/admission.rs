@@ -175,17 +175,32 @@ impl Admission {
                 return Err(Reason::Shed);
             }
         }
-        let in_vain = |per_second: f64| self.line.ahead(ask.class) / per_second > patience.as_secs_f64();
-        if !overloaded && self.throughput.known(now).is_some_and(in_vain) {
+        let (kinds, bulkhead) = (&self.kinds, self.bulkhead());
+        let held_to = |kind: usize| kinds.held_to(kind, limit, bulkhead, now);
+        let share = held_to(ask.kind);
+        // Who waits for their own route's share stands in nobody else's way, and nobody else in theirs.
+        let beside = |kind: usize| if share.is_some() { kind == ask.kind } else { held_to(kind).is_none() };
+        let waiting = self.line.waiting(beside);
+        let in_vain = |per_second: f64| Line::ahead(waiting, ask.class) / per_second > patience.as_secs_f64();
+        if !overloaded && share.is_none() && self.throughput.known(now).is_some_and(in_vain) {
             return Err(Reason::QueueFull);
         }
         let standing = (self.throughput.per_second(now) * STANDING_MAX.as_secs_f64()) as usize;
-        let class_full = overloaded && self.line.waiting(ask.class) >= standing.max(STANDING_LEAST).max(limit);
-        if class_full || self.line.len() >= self.policy.queue.places(limit) {
-            let victim = self.line.victim(&waiter, class_full, overloaded).ok_or(Reason::QueueFull)?;
+        let of_class = waiting.get(ask.class as usize).copied().unwrap_or_default();
+        let class_full = overloaded && of_class >= standing.max(STANDING_LEAST).max(limit);
+        let places = self.policy.queue.places(share.unwrap_or(limit));
+        if class_full || waiting.iter().sum::<usize>() >= places {
+            let victim = self.line.victim(&waiter, class_full, overloaded, beside).ok_or(Reason::QueueFull)?;
             self.push_out(victim);
         }
         Ok((self.line.join(waiter), now.after(patience)))
+    }
+
+    /// Whether one who was refused speaks for others of their class: it is the places that are wanting, and not
+    /// this one's route, or client, or patience.
+    pub fn refuses_all(&self, ask: &Ask, now: Mono) -> bool {
+        let is_held = self.kinds.held_to(ask.kind, self.limit(), self.bulkhead(), now).is_some();
+        ask.waits && !is_held && !self.heavy.is(ask.client) && self.in_flight >= self.open_to(Class::Normal, now)
     }
 
     fn push_out(&mut self, id: WaiterId) {
@@ -303,9 +318,11 @@ impl Admission {
         let full = self.in_flight >= self.open_to(Class::Normal, now);
         self.throughput.see(full || !self.line.is_empty(), now);
         let throughput = &self.throughput;
-        // Where places are free, whoever waits does so for their route's share: no want of places. And
-        // a line in which only those stand who have had most is no reason to turn others away.
-        let waiting = if full { self.line.light() } else { 0 };
+        let (kinds, limit, bulkhead) = (&self.kinds, self.limit(), self.bulkhead());
+        // Who waits for their own route's share does so for no want of places. And a line in which only those
+        // stand who have had most is no reason to turn others away.
+        let waiting =
+            if full { self.line.light(|kind| kinds.held_to(kind, limit, bulkhead, now).is_none()) } else { 0 };
         self.standing.see(waiting, || throughput.per_second(now), self.queue_target(), now);
     }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 pub mod hand_over;
 mod keepers;
-pub mod overrides;
+mod overrides;
 pub mod purges;
 mod reload;
 mod snapshots;
@@ -83,6 +83,7 @@ pub struct Edge {
     keys: Arc<Keys>,
     tls: HashMap<String, tls::Shared>,
     rooms: Mutex<HashMap<String, RoomKeeper>>,
+    pub(crate) levels: overrides::Levels,
     orders: overrides::Written,
     purges: purges::Written,
     /// Held by each change an operator makes; whoever takes it for himself knows that none is under way.
@@ -174,8 +175,8 @@ impl Edge {
         let seed = store::random_seed()?;
         let parts = Parts { clock, telemetry, snapshot, rooms, passes, keys: keys.clone(), seed };
         let site = Arc::new(Site::bind(policy, None, parts));
-        let orders = overrides::Written::default();
-        overrides::restore(&site, &orders, clock.now());
+        let (levels, orders) = (overrides::Levels::default(), overrides::Written::default());
+        overrides::restore(&site, &levels, &orders, clock.now());
         for keeper in keepers.values_mut() {
             keeper.begin(clock.now())?;
         }
@@ -196,6 +197,7 @@ impl Edge {
             keys,
             tls,
             rooms: Mutex::new(keepers),
+            levels,
             orders,
             purges,
             changing: RwLock::default(),

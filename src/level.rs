@@ -281,7 +281,9 @@ impl Ladder {
 
     fn recover(&mut self, now: Mono) -> Option<Cause> {
         let probes = self.reach.good_run();
-        if probes < self.policy.probes {
+        // What the policy says is pressure enough to go there is enough to stay.
+        let pressed = self.policy.static_pressure.is_some_and(|enter| self.pressure.value() >= enter.pressure);
+        if probes < self.policy.probes || pressed {
             return None;
         }
         let lasting = self.steps.dwell(Level::Static, self.policy.ramp);

@@ -24,6 +24,15 @@ struct Kind {
     max: Percent,
 }
 
+impl Kind {
+    /// Places of so many: the policy's share, and what of that is had now.
+    fn may_have(&self, limit: usize, bulkhead: bool, now: Mono) -> (usize, usize) {
+        let share = (limit * usize::from(self.max) / 100).max(1);
+        let quarter = (limit / 4).max(1);
+        (share, if bulkhead && self.slow_until > now { share.min(quarter) } else { share })
+    }
+}
+
 /// What is known of each route, by its number.
 #[derive(Debug, Default)]
 pub(super) struct Kinds(Vec<Kind>);
@@ -67,8 +76,7 @@ impl Kinds {
     pub(super) fn gate(&self, kind: usize, limit: usize, bulkhead: bool, now: Mono) -> Gate {
         let Some(kind) = self.0.get(kind) else { return Gate::Open };
         let quarter = (limit / 4).max(1);
-        let share = (limit * usize::from(kind.max) / 100).max(1);
-        let most = if bulkhead && kind.slow_until > now { share.min(quarter) } else { share };
+        let (share, most) = kind.may_have(limit, bulkhead, now);
         // A share that the policy gives is of all that are at the origin, whoever has their places.
         let over = kind.max < 100 && kind.in_flight + kind.lent >= share;
         if over || kind.in_flight >= most {
@@ -78,6 +86,12 @@ impl Kinds {
         } else {
             Gate::Open
         }
+    }
+
+    /// The places it may have, where these are fewer than all and it has them: what it waits for is its own share.
+    pub(super) fn held_to(&self, kind: usize, limit: usize, bulkhead: bool, now: Mono) -> Option<usize> {
+        let (_, most) = self.0.get(kind)?.may_have(limit, bulkhead, now);
+        (most < limit && self.is_shut(kind, limit, bulkhead, now)).then_some(most)
     }
 
     /// Whether it has all the places that it may have.

@@ -58,9 +58,20 @@ struct Flow {
 struct Ring {
     kind: usize,
     turns: [VecDeque<(i64, u64)>; 2],
+    /// Those who wait: of light clients and of heavy ones.
+    waiting: [usize; 2],
 }
 
 impl Ring {
+    fn len(&self) -> usize {
+        self.waiting.iter().sum()
+    }
+
+    fn waiting(&mut self, heavy: bool) -> &mut usize {
+        let [light, heavies] = &mut self.waiting;
+        if heavy { heavies } else { light }
+    }
+
     fn of(&mut self, heavy: bool) -> &mut VecDeque<(i64, u64)> {
         let [light, heavies] = &mut self.turns;
         if heavy { heavies } else { light }
@@ -93,8 +104,6 @@ pub(super) struct Line {
     flows: Slab<Flow>,
     by_key: HashMap<(Class, usize, u64), u64>,
     groups: [Group; 3],
-    /// Of all who wait, those of heavy clients.
-    heavy: usize,
     /// The pass of the class that was served last.
     virtual_time: u64,
     turn_first: i64,
@@ -115,17 +124,21 @@ impl Line {
         self.groups.iter().map(|group| group.waiting).sum()
     }
 
-    /// Those who wait and are not of a heavy client.
-    pub(super) fn light(&self) -> usize {
-        self.len().saturating_sub(self.heavy)
+    /// Those who wait and are not of a heavy client, for these routes.
+    pub(super) fn light(&self, of: impl Fn(usize) -> bool) -> usize {
+        let rings = self.groups.iter().flat_map(|group| &group.rings).filter(|ring| of(ring.kind));
+        rings.map(|ring| ring.len().saturating_sub(ring.waiting.last().copied().unwrap_or_default())).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.groups.iter().all(|group| group.waiting == 0)
     }
 
-    pub(super) fn waiting(&self, class: Class) -> usize {
-        self.groups.get(class as usize).map_or(0, |group| group.waiting)
+    /// Those of each class who wait for these routes.
+    pub(super) fn waiting(&self, of: impl Fn(usize) -> bool) -> [usize; 3] {
+        self.groups
+            .each_ref()
+            .map(|group| group.rings.iter().filter(|ring| ring.len() > 0 && of(ring.kind)).map(Ring::len).sum())
     }
 
     /// How many of this client wait for this route.
@@ -134,16 +147,17 @@ impl Line {
         flow.and_then(|id| self.flows.get(*id)).map_or(0, |flow| flow.len)
     }
 
-    /// How many go before one who comes now to this class, as far as its share goes.
-    pub(super) fn ahead(&self, class: Class) -> f64 {
+    /// How many of so many who wait go before one who comes now to this class, as far as its share goes.
+    pub(super) fn ahead(waiting: [usize; 3], class: Class) -> f64 {
         let weight = |c: Class| 1.0 / STRIDES.get(c as usize).map_or(1.0, |s| *s as f64);
-        let own = self.waiting(class) as f64;
+        let of = |c: Class| waiting.get(c as usize).map_or(0.0, |n| *n as f64);
+        let own = of(class);
         let others: f64 = Class::ALL
             .into_iter()
             .filter(|c| *c != class)
             .map(|c| {
                 // While this class's own are served, another class gets its weight in turns, if it has so many.
-                ((own + 1.0) * weight(c) / weight(class)).min(self.waiting(c) as f64)
+                ((own + 1.0) * weight(c) / weight(class)).min(of(c))
             })
             .sum();
         own + others
@@ -175,8 +189,10 @@ impl Line {
                 group.pass = group.pass.max(self.virtual_time);
             }
             group.waiting += 1;
+            if let Some(ring) = group.rings.iter_mut().find(|ring| ring.kind == waiter.kind) {
+                *ring.waiting(waiter.heavy) += 1;
+            }
         }
-        self.heavy += usize::from(waiter.heavy);
         WaiterId(id)
     }
 
@@ -203,8 +219,10 @@ impl Line {
         }
         if let Some(group) = self.groups.get_mut(entry.waiter.class as usize) {
             group.waiting -= 1;
+            if let Some(ring) = group.rings.iter_mut().find(|ring| ring.kind == entry.waiter.kind) {
+                *ring.waiting(entry.waiter.heavy) -= 1;
+            }
         }
-        self.heavy -= usize::from(entry.waiter.heavy);
         Some(entry.waiter)
     }
 
@@ -271,13 +289,21 @@ impl Line {
         due.min_by_key(|(pass, class, ..)| (*pass, *class)).map(|(_, class, ring, gate)| (class, ring, gate))
     }
 
-    /// Who should make room for one more of this class and client: one of the least important
-    /// class, or of its own alone; of the client that has most in line. None if that is the newcomer.
-    pub(super) fn victim(&self, newcomer: &Waiter, own_class: bool, newest_first: bool) -> Option<WaiterId> {
+    /// Who, of those that wait for these routes, should make room for one more of this class and client: one of
+    /// the least important class, or of its own alone; of the client that has most in line. None if that is the
+    /// newcomer.
+    pub(super) fn victim(
+        &self,
+        newcomer: &Waiter,
+        own_class: bool,
+        newest_first: bool,
+        of: impl Fn(usize) -> bool,
+    ) -> Option<WaiterId> {
+        let of = |ring: &&Ring| ring.len() > 0 && of(ring.kind);
         let own = newcomer.class as usize;
         let classes = self.groups.iter().skip(own).take(if own_class { 1 } else { self.groups.len() });
-        let group = classes.rev().find(|group| group.waiting > 0)?;
-        let flows = group.rings.iter().flat_map(|ring| ring.turns.iter().rev().flatten()).take(VICTIMS_MAX);
+        let group = classes.rev().find(|group| group.rings.iter().any(|ring| of(&ring)))?;
+        let flows = group.rings.iter().filter(of).flat_map(|ring| ring.turns.iter().rev().flatten()).take(VICTIMS_MAX);
         let flows = flows.filter_map(|(turn, id)| Some((*turn, self.flows.get(*id)?)));
         // Of equals the one whose turn is oldest: under overload it is the one that waits in vain.
         let (_, longest) = flows.max_by_key(|(turn, flow)| (flow.heavy, flow.len, -*turn))?;
@@ -310,7 +336,7 @@ impl Line {
         if let Some(group) = self.groups.get_mut(key.0 as usize)
             && group.rings.iter().all(|ring| ring.kind != key.1)
         {
-            group.rings.push(Ring { kind: key.1, turns: Default::default() });
+            group.rings.push(Ring { kind: key.1, turns: Default::default(), waiting: [0; 2] });
         }
         self.turn_last += 1;
         let turn = (self.turn_last, id);

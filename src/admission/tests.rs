@@ -43,6 +43,10 @@ fn anyone() -> Ask {
     ask(Class::Normal, 0)
 }
 
+fn anyone_of(client: u64) -> Ask {
+    ask(Class::Normal, client)
+}
+
 fn granted(admission: &mut Admission, ask: Ask, now: Mono) -> FlightId {
     match admission.admit(ask, now) {
         Admit::Granted(id) => id,

@@ -15,25 +15,31 @@ use crate::clock::Now;
 use crate::level::Override;
 use crate::pipeline::origin::Origin;
 use crate::pipeline::room::Room;
-use crate::pipeline::room::operator::{Kept, Lapsed};
+use crate::pipeline::room::operator::{self, Lapsed};
 use crate::pipeline::site::Site;
 
 /// How often what an origin said of its stock goes to disk at most.
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
 
-type Levels = BTreeMap<String, Vec<Override>>;
+/// Pins and floors, by origin.
+type Kept = BTreeMap<String, Vec<Override>>;
+
+/// The levels that are set, as they are on disk; held while they are written.
+#[derive(Debug, Default)]
+pub(crate) struct Levels(Mutex<Kept>);
 
 /// The rooms' orders as they are on disk; held while they are written.
 #[derive(Debug, Default)]
-pub(super) struct Written(Mutex<Kept>);
+pub(super) struct Written(Mutex<operator::Kept>);
 
 fn path(site: &Site, name: &str) -> PathBuf {
     site.policy.state_dir.join(name)
 }
 
 /// Takes up what was set before the restart. A file that can't be read is said and left alone.
-pub(super) fn restore(site: &Site, written: &Written, now: Now) {
-    restore_levels(site, now);
+pub(super) fn restore(site: &Site, levels: &Levels, written: &Written, now: Now) {
+    *levels.0.lock() = read(&path(site, "levels.json")).unwrap_or_default();
+    site.origins().iter().for_each(|origin| levels.restore(origin, now));
     *written.0.lock() = read(&path(site, "rooms.json")).unwrap_or_default();
     site.rooms().iter().for_each(|room| restore_room(site, room, written, now));
 }
@@ -54,21 +60,33 @@ pub(super) fn restore_room(site: &Site, room: &Arc<Room>, written: &Written, now
     }
 }
 
-fn restore_levels(site: &Site, now: Now) {
-    let Some(kept) = read::<Levels>(&path(site, "levels.json")) else { return };
-    for origin in site.origins() {
-        for set in kept.get(&origin.name).into_iter().flatten() {
+impl Levels {
+    /// Takes up what is set at an origin that was not there.
+    pub(super) fn restore(&self, origin: &Origin, now: Now) {
+        for set in self.0.lock().get(&origin.name).into_iter().flatten() {
             let who = set.who.clone();
             let (_, change) = origin.ladder(now, |ladder| ladder.set(set.clone(), now));
             if change.is_some() || origin.ladder(now, |l| l.overrides(now).count()).0 > 0 {
-                tracing::warn!(
-                    origin = origin.name,
-                    level = set.level.name(),
-                    who,
-                    "a change from before the restart is in force"
-                );
+                let (origin, level) = (&origin.name, set.level.name());
+                tracing::warn!(origin, level, who, "a change from before is in force");
             }
         }
+    }
+
+    /// Writes down what is set now.
+    ///
+    /// # Errors
+    /// The disk's; what was set is in force nevertheless, until a restart.
+    pub(crate) fn save(&self, site: &Site, now: Now) -> io::Result<()> {
+        let mut written = self.0.lock();
+        // An origin that the policy has lost may be back with the next one.
+        let mut kept = written.clone();
+        let of = |origin: &Arc<Origin>| origin.look(|l| l.overrides(now).cloned().collect());
+        kept.extend(site.origins().iter().map(|origin| (origin.name.clone(), of(origin))));
+        kept.retain(|_, sets: &mut Vec<Override>| !sets.is_empty());
+        write_whole(&path(site, "levels.json"), &serde_json::to_vec_pretty(&kept)?)?;
+        *written = kept;
+        Ok(())
     }
 }
 
@@ -80,16 +98,6 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     };
     read.inspect_err(|error| tracing::error!(path = %path.display(), %error, "an operator's changes are not restored"))
         .ok()
-}
-
-/// Writes down the levels that are set now.
-///
-/// # Errors
-/// The disk's; what was set is in force nevertheless, until a restart.
-pub fn save(site: &Site, now: Now) -> io::Result<()> {
-    let of = |origin: &Origin| origin.look(|l| l.overrides(now).cloned().collect());
-    let kept: Levels = site.origins().iter().map(|o| (o.name.clone(), of(o))).collect();
-    write_whole(&path(site, "levels.json"), &serde_json::to_vec_pretty(&kept)?)
 }
 
 /// Replaces a file in one step: a crash leaves the old one or the new one.

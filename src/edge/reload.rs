@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Edge, EdgeError, keepers, overrides, pass_keys, scan_snapshot, servers};
 use crate::admin::Tokens;
+use crate::pipeline::origin::Origin;
 use crate::pipeline::site::{Parts, Site};
 use crate::policy::diagnose::Findings;
 use crate::policy::{Policy, file};
@@ -58,6 +59,8 @@ impl Edge {
         for room in site.rooms().iter().filter(|room| before.room_named(room.name()).is_none()) {
             overrides::restore_room(&site, room, &self.orders, now);
         }
+        let is_new = |origin: &&Arc<Origin>| before.origins().iter().all(|known| known.name != origin.name);
+        site.origins().iter().filter(is_new).for_each(|origin| self.levels.restore(origin, now));
         self.door.site.store(site);
         self.keep_rooms();
         Ok(Reloaded { warnings, needs_restart })

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::pipeline::client::is_trusted;
+use crate::pipeline::client::{is_trusted, one_client};
 use crate::policy::Edge;
 
 /// From this share of `max_connections` on, connections are given up sooner (percent).
@@ -40,6 +40,7 @@ impl Connections {
         if is_trusted(client, &edge.trusted_proxies) {
             return Some(Counted { connections: self.clone(), client: None });
         }
+        let client = one_client(client);
         let mut by_client = self.by_client.lock();
         let held = by_client.entry(client).or_default();
         if *held >= edge.max_connections_per_client.get() {
@@ -103,5 +104,25 @@ impl Drop for Counted {
             }
         }
         self.connections.one_less();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::file;
+
+    #[test]
+    fn a_client_with_a_network_of_its_own_is_one_client() {
+        let text = "[edge]\nlisten = [\"127.0.0.1:0\"]\nmax_connections_per_client = 2\n\
+            [origin.a]\nservers = [\"127.0.0.1:9\"]\n";
+        let edge = file::parse(text, std::path::Path::new(".")).policy.unwrap().edge;
+        let connections = Arc::new(Connections::default());
+        let count = |address: &str| connections.count(address.parse().unwrap(), &edge);
+        let held: Vec<_> = ["2001:db8::1", "2001:db8::2"].map(count).into_iter().collect();
+        assert!(held.iter().all(Option::is_some) && count("2001:db8::3").is_none());
+        assert!(count("2001:db8:0:1::3").is_some() && count("192.0.2.1").is_some());
+        drop(held);
+        assert!(connections.is_empty() && count("2001:db8::3").is_some());
     }
 }

@@ -287,7 +287,12 @@ fn pressure_closes_no_shop_unless_the_policy_says_so() {
     let moves = feel(&mut closes, &worst, 0..30);
     assert_eq!(moves.last().map(|(_, to)| *to), Some(Level::Static));
     assert!(closes.wants_probe());
-    recovered(&mut closes, 31);
+    for second in 31..60 {
+        closes.probe(Probe::Passed, at(second).mono);
+        assert_eq!(feel(&mut closes, &worst, second..second + 1), [], "it would be back at once");
+    }
+    let back = feel(&mut closes, &queue(0), 60..120);
+    assert_eq!(back.first().map(|(_, to)| *to), Some(Level::Degraded), "{back:?}");
 }
 
 #[test]

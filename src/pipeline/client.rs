@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::view::{Field, Scheme};
 use crate::clients::holds_address;
+use crate::policy;
 
 /// Who sent a request, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,14 @@ pub fn identify(peer: IpAddr, scheme: Scheme, trusted: &[IpNet], fields: &[Field
         _ => scheme,
     };
     Visitor { address: client, scheme, trusted: true }
+}
+
+/// Whom an address stands for: of IPv6 its /64, which one household or one machine has to itself.
+pub fn one_client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        v6 @ IpAddr::V6(_) => policy::client_net(v6),
+        v4 => v4,
+    }
 }
 
 /// Whether an address is in one of the networks, which lie apart and in order.

@@ -20,7 +20,7 @@ use super::servers::Pool;
 use crate::admission::{Admission, Admit, Ask, Claim, FlightId, Percent, WaiterId};
 use crate::clock::{Clock, Mono, Now};
 use crate::level::{Change, Contact, Ladder, Signals};
-use crate::policy::{self, Concurrency, Level, LevelPolicy};
+use crate::policy::{self, Class, Concurrency, Level, LevelPolicy};
 
 /// Routes that an origin tells apart.
 const KINDS_MAX: usize = 4096;
@@ -39,8 +39,8 @@ pub struct Origin {
     ladder: Mutex<Ladder>,
     /// The ladder's level, so that a request need not lock it.
     level: AtomicU8,
-    /// When someone was last refused a place, in nanoseconds of the monotonic clock.
-    refused: AtomicU64,
+    /// When someone of each class was last refused for want of places, in nanoseconds of the monotonic clock.
+    refused: [AtomicU64; 3],
     contacts_good: AtomicU64,
     contacts_bad: AtomicU64,
 }
@@ -90,7 +90,7 @@ impl Origin {
             }),
             ladder: Mutex::new(ladder),
             level: AtomicU8::new(Level::Normal as u8),
-            refused: AtomicU64::new(0),
+            refused: Default::default(),
             contacts_good: AtomicU64::new(0),
             contacts_bad: AtomicU64::new(0),
         }
@@ -132,9 +132,11 @@ impl Origin {
 
     /// Asks for a place.
     pub fn admit(self: &Arc<Self>, ask: Ask, now: Mono) -> Admitted {
-        let (admit, woken) = {
+        let (admit, woken, for_all) = {
             let line = &mut *self.line.lock();
-            (line.admission.admit(ask, now), line.woken())
+            let admit = line.admission.admit(ask, now);
+            let for_all = matches!(admit, Admit::Refused(_)) && line.admission.refuses_all(&ask, now);
+            (admit, line.woken(), for_all)
         };
         // Those who had to make room.
         woken.into_iter().for_each(Waker::wake);
@@ -142,16 +144,22 @@ impl Origin {
             Admit::Granted(id) => Admitted::Now(Permit::new(self, id)),
             Admit::Queued(id, deadline) => Admitted::Queued(Turn { origin: self.clone(), id, deadline, over: false }),
             Admit::Refused(reason) => {
-                self.refused.store(now.as_nanos(), Ordering::Relaxed);
+                if let Some(refused) = self.refused.get(ask.class as usize).filter(|_| for_all) {
+                    refused.store(now.as_nanos(), Ordering::Relaxed);
+                }
                 Admitted::Refused(reason, self.retry_after(now))
             }
         }
     }
 
-    /// Whether someone was refused a place just now: to ask again at once would be in vain.
-    pub fn refuses(&self, now: Mono) -> bool {
-        let refused = self.refused.load(Ordering::Relaxed);
-        refused > 0 && now.since(Mono::from_nanos(refused)) < IN_VAIN
+    /// Whether someone who matters as much, or more, was refused just now for want of places: to ask again at
+    /// once would be in vain.
+    pub fn refuses(&self, class: Class, now: Mono) -> bool {
+        self.refused
+            .iter()
+            .take(class as usize + 1)
+            .map(|refused| refused.load(Ordering::Relaxed))
+            .any(|refused| refused > 0 && now.since(Mono::from_nanos(refused)) < IN_VAIN)
     }
 
     /// When one who was refused should come back.

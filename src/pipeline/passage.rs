@@ -114,6 +114,8 @@ pub struct Passage {
     pub cookies: SmallVec<[String; 1]>,
     /// The visitor's ticket, where an app carries it in a field.
     pub bearer: Option<String>,
+    /// Its limits are to be asked behind the room: it may be the room that answers it.
+    pub uncounted: bool,
     /// The limit of a dry run that would have refused it.
     pub would_refuse: Option<RateLimitId>,
     /// The room of a dry run that would have held it.
@@ -153,6 +155,7 @@ impl Passage {
             cookies: SmallVec::new(),
             bearer: None,
             counts_for: None,
+            uncounted: false,
             would_refuse: None,
             would_hold: None,
             copy: CopyUse::default(),
@@ -229,6 +232,11 @@ impl Passage {
     pub fn common_fields(&mut self) -> Fields {
         let mut fields = Fields::new();
         fields.push(("x-request-id", self.id.as_str().into()));
+        if !self.cookies.is_empty() || self.bearer.is_some() {
+            // A cache behind us may keep what sets a cookie (RFC 9111 §7.3), and this one is one visitor's place.
+            fields.push(("cache-control", "private".into()));
+            fields.push(("cdn-cache-control", "private".into()));
+        }
         fields.extend(self.cookies.drain(..).map(|cookie| ("set-cookie", cookie.into())));
         fields.extend(self.bearer.take().map(|ticket| (super::room::TICKET_FIELD, ticket.into())));
         fields

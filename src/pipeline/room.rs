@@ -92,6 +92,11 @@ pub struct Inside {
 }
 
 impl Inside {
+    /// Whose visit it is: the same with each request.
+    pub fn session(&self) -> (RoomId, Session) {
+        (self.room.id, Session { turn: 0, ..self.session })
+    }
+
     /// The same visit, for those who watch it.
     pub fn guest(&self) -> Guest {
         Guest { room: self.room.clone(), session: self.session }

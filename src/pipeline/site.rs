@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::answer::Pages;
+use super::client::one_client;
 use super::origin::Origin;
 use super::room::Room;
 use super::view::View;
@@ -181,12 +182,8 @@ impl Site {
     /// A client as the line for an origin knows it: hashed under the process's seed, so that nobody
     /// chooses to stand in another's place; of IPv6 the network that one household has.
     pub fn client_number(&self, client: std::net::IpAddr) -> u64 {
-        let client = match client.to_canonical() {
-            v6 @ std::net::IpAddr::V6(_) => policy::client_net(v6),
-            v4 => v4,
-        };
         let mut hasher = DefaultHasher::new();
-        (self.seed, client).hash(&mut hasher);
+        (self.seed, one_client(client)).hash(&mut hasher);
         hasher.finish()
     }
 

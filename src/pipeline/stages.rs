@@ -13,7 +13,7 @@ use super::origin::Admitted;
 use super::own;
 use super::passage::{CopyUse, Passage};
 use super::reason::Reason;
-use super::room::{Asks, Entrance};
+use super::room::{Asks, Entrance, Inside};
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
 use crate::cache::directives::Directives;
@@ -25,6 +25,7 @@ use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
+use crate::waiting_room::{RoomId, Session};
 
 pub use files::{explain_files, files};
 
@@ -66,7 +67,9 @@ pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
 /// when it sends others away: the same as there, without the way to it. A copy answers if there is
 /// one.
 pub fn in_vain(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Answer> {
-    if !passage.site.condition.strain().refuses_in_vain(passage.class) || !passage.origin().refuses(now.mono) {
+    if !passage.site.condition.strain().refuses_in_vain(passage.class)
+        || !passage.origin().refuses(passage.class, now.mono)
+    {
         return None;
     }
     passage.format = format(passage.route(), view);
@@ -87,27 +90,31 @@ pub fn level(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
     Flow::Continue
 }
 
-/// How often this visitor may ask. What the waiting room answers does not count: one who is going
-/// to wait is not asked here.
+/// How often this visitor may ask. What the waiting room answers does not count: one who is likely to wait is
+/// asked behind it, if it lets them by.
 pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     if passage.route().rate_limits.is_empty() {
         return Flow::Continue;
     }
-    let site = passage.site.clone();
-    let route = site.route(passage.route_id());
     let mut session = None;
-    if let Some(room) = route.waiting_room {
-        if passage.mode == Mode::Wait {
-            return Flow::Continue;
-        }
-        let room = site.room(room);
-        let presented = room.presented(view, site.client_number(view.client), now);
+    if let Some(room) = passage.route().waiting_room {
+        let room = passage.site.room(room).clone();
+        let presented = room.presented(view, passage.site.client_number(view.client), now);
         session = room.session(presented, now);
         let waits = presented.ticket.is_some() || presented.stub.is_some() || !room.lets_walk_in();
-        if session.is_none() && waits && !is_bypassed(passage, view, now) {
+        passage.uncounted =
+            passage.mode == Mode::Wait || session.is_none() && waits && !is_bypassed(passage, view, now);
+        if passage.uncounted {
             return Flow::Continue;
         }
     }
+    count(passage, view, session, now)
+}
+
+/// Counts a request against its route's limits; over one of them, it is refused.
+fn count(passage: &mut Passage, view: &View<'_>, session: Option<(RoomId, Session)>, now: Now) -> Flow {
+    let site = passage.site.clone();
+    let route = site.route(passage.route_id());
     let (request, unix_s) = (rate_limit::Request { view, session }, now.unix_ms / 1000);
     let mut asks = Asked::new();
     for id in &route.rate_limits {
@@ -129,6 +136,16 @@ pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
 
 /// Whether this visitor is inside, or what place they have.
 pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+    match enter(passage, view, now) {
+        Flow::Continue if std::mem::take(&mut passage.uncounted) => {
+            let session = passage.visit.as_ref().map(Inside::session);
+            count(passage, view, session, now)
+        }
+        flow => flow,
+    }
+}
+
+fn enter(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     let Some(id) = passage.route().waiting_room else { return Flow::Continue };
     if is_bypassed(passage, view, now) {
         return Flow::Continue;
@@ -148,6 +165,8 @@ pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     let entrance =
         if passage.mode == Mode::Wait { room.hold(presented, &asks, now) } else { room.visit(presented, &asks, now) };
     match entrance {
+        // A room that is not open has no places, but its route is held all the same.
+        Entrance::Pass if passage.mode == Mode::Wait => Flow::Respond(switched_off(passage, view)),
         Entrance::Pass => Flow::Continue,
         Entrance::Inside(inside, bearer) => {
             if let Some(text) = bearer {

@@ -71,7 +71,7 @@ pub struct Stub {
 }
 
 /// A visit inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     /// Which of the room's slots it holds.
     pub slot: u32,

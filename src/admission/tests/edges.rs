@@ -113,3 +113,38 @@ fn those_who_wait_for_their_routes_share_are_no_overload_of_the_origin() {
     assert_eq!(admission.queue_delay(), Duration::ZERO, "nine places are free");
     assert!(!admission.standing.overloaded());
 }
+
+#[test]
+fn who_waits_for_their_routes_share_takes_nobody_elses_place_in_line() {
+    // Route 1 has one place of four, and a crowd that waits for it.
+    let mut admission = Admission::new(&policy(4, 8), &[100, 25]);
+    let search = |client| Ask { kind: 1, ..ask(Class::Normal, client) };
+    let held = granted(&mut admission, search(1), ms(0));
+    for client in 2..10 {
+        queued(&mut admission, search(client), ms(0));
+    }
+    assert_eq!(admission.admit(search(10), ms(0)), Admit::Refused(Reason::QueueFull), "its own line is full");
+    let pages: Vec<_> = (20..23).map(|client| granted(&mut admission, anyone_of(client), ms(1))).collect();
+    for client in 30..38 {
+        queued(&mut admission, anyone_of(client), ms(2));
+    }
+    assert_eq!(admission.admit(anyone_of(40), ms(2)), Admit::Refused(Reason::QueueFull), "so is that of all others");
+    let woken: usize = pages.into_iter().map(|page| answer(&mut admission, page, ms(20)).len()).sum();
+    assert_eq!(woken, 3);
+    assert_eq!(answer(&mut admission, held, ms(21)).len(), 1, "and one of the search's takes the search's place");
+}
+
+#[test]
+fn a_refusal_speaks_for_others_only_where_places_are_wanting() {
+    let mut admission = Admission::new(&policy(4, 1), &[100, 25]);
+    let search = Ask { kind: 1, ..anyone() };
+    granted(&mut admission, search, ms(0));
+    let bulk = Ask { waits: false, ..search };
+    assert!(matches!(admission.admit(bulk, ms(0)), Admit::Refused(_)));
+    assert!(!admission.refuses_all(&bulk, ms(0)) && !admission.refuses_all(&search, ms(0)), "three are free");
+    for client in 0..3 {
+        granted(&mut admission, anyone_of(client), ms(0));
+    }
+    queued(&mut admission, anyone(), ms(0));
+    assert!(admission.refuses_all(&anyone(), ms(0)) && !admission.refuses_all(&search, ms(0)));
+}

@@ -118,3 +118,80 @@ fn a_dry_run_is_noted_and_passes() {
     });
     assert_eq!(noted, [None, Some("rate_limit.planned would refuse".to_owned())]);
 }
+
+const OPENS_LATER: &str = r#"
+[edge]
+listen = ["127.0.0.1:0"]
+[origin.shop]
+servers = ["127.0.0.1:9"]
+concurrency = { mode = "fixed", limit = 100 }
+[waiting_room.launch]
+capacity = 2
+HOURS
+[rate_limit.few]
+key = "client_ip"
+quota = "1/h"
+burst = 3
+[[route]]
+waiting_room = "launch"
+rate_limit = "few"
+at.static = "wait"
+"#;
+
+/// How many of ten requests get as far as the origin.
+fn passed(shop: &mut Shop, cookie: Option<&String>) -> usize {
+    let ask = |shop: &mut Shop| shop.reason(Ask { cookie: cookie.cloned(), ..from(1, "/") });
+    (0..10).filter(|_| ask(shop).is_none()).count()
+}
+
+#[test]
+fn a_room_that_answers_nobody_keeps_nobody_from_being_counted() {
+    for hours in ["opens = 2099-01-01T00:00:00Z", "dry_run = true"] {
+        let mut shop = Shop::open_with(&OPENS_LATER.replace("HOURS", hours));
+        if hours.starts_with("dry") {
+            // Full, so that whoever comes would wait.
+            let inside: Vec<_> = (10..12).map(|client| shop.ask(from(client, "/")).0).collect();
+            assert_eq!(passed(&mut shop, None), 3, "{hours}");
+            drop(inside);
+        } else {
+            assert_eq!(passed(&mut shop, None), 3, "{hours}");
+        }
+    }
+}
+
+#[test]
+fn one_who_came_in_by_a_ticket_and_goes_on_showing_it_is_counted() {
+    let mut shop =
+        Shop::open_with(&OPENS_LATER.replace("HOURS", "claim = \"1h\"\nsession = { idle = \"10s\", max = \"1h\" }"));
+    let inside: Vec<_> = (10..12).map(|client| shop.ask(from(client, "/")).0).collect();
+    let Outcome::Answer(queued) = shop.ask(from(1, "/")).1 else { panic!() };
+    let stub = cookie_of(&queued);
+    let Outcome::Answer(queued) = shop.ask(Ask { cookie: Some(stub), ..from(1, "/") }).1 else { panic!() };
+    let ticket = cookie_of(&queued);
+    drop(inside);
+    // The drop reads the real clock, which is far behind the simulated one: idle since long ago.
+    shop.pass(Duration::from_secs(12));
+    assert_eq!(shop.reason(Ask { cookie: Some(ticket.clone()), ..from(1, "/") }), None);
+    assert_eq!(passed(&mut shop, Some(&ticket)), 2);
+}
+
+#[test]
+fn a_route_that_is_to_be_held_is_so_while_its_room_is_closed() {
+    let mut shop = Shop::open_with(&OPENS_LATER.replace("HOURS", "opens = 2099-01-01T00:00:00Z"));
+    shop.set(Level::Static);
+    let (_, outcome) = shop.ask(from(1, "/"));
+    let Outcome::Answer(answer) = outcome else { panic!("it went to an origin that is gone") };
+    assert_eq!((answer.reason, answer.status()), (Reason::LevelRefused, 503));
+}
+
+#[test]
+fn an_answer_that_sets_a_visitors_cookie_is_kept_by_no_cache_behind_us() {
+    let mut shop = Shop::open_with(LIMITS);
+    let (mut passage, _) = shop.ask(from(1, "/room"));
+    let fields = passage.common_fields();
+    let said: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+    assert_eq!(said, ["x-request-id", "cache-control", "cdn-cache-control", "set-cookie", "seawall-ticket"]);
+    assert!(fields.iter().filter(|(name, _)| name.ends_with("cache-control")).all(|(_, value)| value == "private"));
+    let (mut passage, _) = shop.ask(from(1, "/rest"));
+    assert_eq!(passage.common_fields().len(), 1);
+}
