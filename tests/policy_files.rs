@@ -98,6 +98,32 @@ fn files_the_policy_names_must_be_there() {
     );
 }
 
+#[test]
+fn check_tells_of_a_key_that_does_not_fit_and_of_damaged_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let made = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (ours, other) = (made(), made());
+    write("ours.pem", &ours.cert.pem());
+    write("other.key", &other.signing_key.serialize_pem());
+    write("our.key", &ours.signing_key.serialize_pem());
+    write("seawall.keys", "nonsense");
+    let check = |key: &str, keys: &str| {
+        let tls = format!("[tls.public]\ncertificates = [{{ cert = \"ours.pem\", key = \"{key}\" }}]\n");
+        write("policy.toml", &format!("{MINIMAL}{tls}[keys]\nfile = \"{keys}\"\n"));
+        let seawall = env!("CARGO_BIN_EXE_seawall");
+        let done =
+            std::process::Command::new(seawall).arg("check").arg(dir.path().join("policy.toml")).output().unwrap();
+        (done.status.success(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (good, said) = check("our.key", "none-yet.keys");
+    assert!(good, "{said}");
+    let (good, said) = check("other.key", "none-yet.keys");
+    assert!(!good && said.contains("does not fit the certificate"), "{said}");
+    let (good, said) = check("our.key", "seawall.keys");
+    assert!(!good && said.contains("restore it from a backup"), "{said}");
+}
+
 proptest::proptest! {
     /// Lines lost, doubled or cut: a policy or errors come out, never a panic and never neither.
     #[test]

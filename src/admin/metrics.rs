@@ -98,6 +98,10 @@ fn registry(edge: &Edge) -> Registry {
 
 fn snapshot(edge: &Edge, registry: &mut Registry) {
     let site = edge.door.site.load();
+    if site.policy.snapshot.is_some() {
+        let failing = u64::from(edge.snapshot_failed());
+        registry.register("snapshot_failing", "1: the last attempt to take one failed", ConstGauge::new(failing));
+    }
     let Some(shown) = site.snapshot.get() else { return };
     registry.register("snapshot_urls", "URLs that the snapshot has", ConstGauge::new(shown.len() as u64));
     if let Some(taken) = shown.taken_unix_ms {
@@ -109,8 +113,6 @@ fn snapshot(edge: &Edge, registry: &mut Registry) {
             ConstGauge::new(age),
         );
     }
-    let failing = u64::from(edge.snapshot_failed());
-    registry.register("snapshot_failing", "1: the last attempt to take one failed", ConstGauge::new(failing));
 }
 
 fn origins(edge: &Edge, registry: &mut Registry) {

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::clock::Clock;
-use crate::policy::diagnose::{Findings, Severity};
-use crate::policy::file::{self, LoadError, Loaded};
-use crate::policy::{Admit, LogFormat, Order, Policy, Ttl, WaitingRoom};
+use crate::policy::diagnose::{Diagnostic, Findings, Severity};
+use crate::policy::file::{self, LoadError, Loaded, NamedFile};
+use crate::policy::{Admit, LogFormat, Order, Policy, Tls, Ttl, WaitingRoom};
 
 /// Checks a policy file and the files that it names.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,7 @@ pub fn run(args: Args) -> ExitCode {
     };
     let Loaded { policy, mut diagnostics, files, ends } = file::parse(&source.text, file::base_of(&args.policy));
     diagnostics.extend(file::missing_files(&files));
+    diagnostics.extend(policy.iter().flat_map(|policy| &policy.tls).filter_map(|tls| unfit(tls, &files)));
     diagnostics.extend(file::over(&ends, Clock::start().now().unix_ms));
     diagnostics.sort_by_key(|d| d.span.start);
     let findings = Findings { source, diagnostics };
@@ -45,6 +46,21 @@ pub fn run(args: Args) -> ExitCode {
         }
     }
     if good.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Certificates that can't be served with, though each file is what it should be: a key of another, say.
+fn unfit(tls: &Tls, files: &[NamedFile]) -> Option<Diagnostic> {
+    let error = crate::front::tls::load(tls).err()?;
+    let is_ours =
+        |file: &&NamedFile| tls.certificates.iter().any(|pair| pair.cert == file.path || pair.key == file.path);
+    let named: Vec<_> = files.iter().filter(is_ours).collect();
+    if named.iter().any(|file| !file::missing_files(std::slice::from_ref(*file)).is_empty()) {
+        // That has been said.
+        return None;
+    }
+    let diagnostic =
+        Diagnostic::error(named.first()?.span.clone(), format!("[tls.{}] can't be used: {error}", tls.name));
+    Some(diagnostic.label("named here").help("name the key that the certificate was made for"))
 }
 
 fn unreadable(args: &Args, error: &LoadError) -> ExitCode {

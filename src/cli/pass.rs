@@ -55,7 +55,8 @@ fn link(args: &Args, policy: &Policy) -> anyhow::Result<String> {
     let name = &args.clients;
     let Some(group) = policy.clients.iter().find(|group| group.name == *name) else {
         let known: Vec<_> = policy.clients.iter().map(|group| group.name.as_str()).collect();
-        bail!("there is no [clients.{name}] in {}; there is: {}", args.policy.display(), known.join(", "));
+        let known = if known.is_empty() { "none; add one, with passes".to_owned() } else { known.join(", ") };
+        bail!("there is no [clients.{name}] in {}; there is: {known}", args.policy.display());
     };
     let Some(path) = &group.passes else {
         bail!("[clients.{name}] has no passes; add to it: passes = \"{name}.keys\", and reload the edge");

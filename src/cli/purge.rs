@@ -10,8 +10,8 @@ use super::room::confirm::confirm;
 use super::status::{list, text};
 use crate::admin::SetPurge;
 
-/// Purges what a running edge holds, the snapshot included, at once and for good. --url, --prefix,
-/// --host and --tag may be given more than once.
+/// Purges what a running edge holds, at once and for good; a page of the snapshot until a newer one is taken, and not
+/// by --soft. --url, --prefix, --host and --tag may be given more than once.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["url", "prefix", "host", "tag", "everything"])))]
 pub struct Args {

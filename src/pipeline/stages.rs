@@ -311,11 +311,11 @@ pub fn explain_level(asked: &Explained<'_>, level: Level) -> String {
     match asked.mode(level) {
         Mode::Pass => "pass".to_owned(),
         Mode::Stale => "any copy held, else on".to_owned(),
-        Mode::Snapshot => "the newest copy: a cached one, else the snapshot's file, else 503".to_owned(),
+        Mode::Snapshot => "a fresh copy, else the newer of a stale one and the snapshot's file, else 503".to_owned(),
         Mode::Wait => "everyone is held in the room".to_owned(),
         Mode::Refuse => "503, with Retry-After".to_owned(),
         Mode::Newest if asked.view.is_read() => {
-            "the newest copy: a cached one, else the snapshot's file, else 503".to_owned()
+            "a fresh copy, else the newer of a stale one and the snapshot's file, else 503".to_owned()
         }
         Mode::Newest => "503: a write is never answered from a copy".to_owned(),
     }
@@ -369,6 +369,9 @@ pub fn explain_cache(asked: &Explained<'_>, level: Level) -> String {
     let words = match lookup(asked.view, rules) {
         Lookup::Bypass(why) => return format!("`{name}` not used ({why:?})").to_lowercase(),
         Lookup::Plain if copy => format!("`{name}`: a copy of any age answers"),
+        Lookup::Personal if copy => {
+            format!("`{name}`: a copy of any age answers, whose cookies these are does not matter")
+        }
         Lookup::Plain if rules.read_your_writes => {
             format!(
                 "`{name}`: a fresh copy answers, to who has written one newer than that; a miss is fetched once for all"
@@ -404,5 +407,10 @@ pub fn explain_admission(asked: &Explained<'_>, level: Level) -> String {
         100 => String::new(),
         share => format!(" ({share} % of them from this route)"),
     };
-    format!("{limit} at `{}` at once{share}; as {} waits up to {patience}", origin.name, class.name())
+    let waits = if level.sheds(class) {
+        "takes a free place or is refused".to_owned()
+    } else {
+        format!("waits up to {patience}")
+    };
+    format!("{limit} at `{}` at once{share}; as {} {waits}", origin.name, class.name())
 }

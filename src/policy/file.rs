@@ -135,7 +135,7 @@ fn read_policy(mut root: Table<'_>, base: &Path, files: &mut Vec<NamedFile>, end
     let tls = house::tls(&mut root, base, files);
     let edge = house::edge(&mut root, base, &tls);
     let admin = admin::read(&mut root, edge.as_ref(), base, files);
-    let keys_file = house::keys_file(&mut root, base);
+    let keys_file = house::keys_file(&mut root, base, &mut *files);
     let state_dir = house::state_dir(&mut root, base);
     let clients = clients::read(&mut root, base, files);
     let priority = priority::read(&mut root, &clients);

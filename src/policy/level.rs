@@ -29,7 +29,7 @@ impl Level {
         }
     }
 
-    /// Whether requests of this class are refused a place at the origin: bulk ones from `elevated`
+    /// Whether requests of this class take only a place that is free, and do not wait for one: bulk ones from `elevated`
     /// on, whether pressure, the schedule or a person brought the level.
     pub fn sheds(self, class: Class) -> bool {
         self >= Self::Elevated && class == Class::Bulk

@@ -52,10 +52,17 @@ pub fn run(args: &Args) -> ExitCode {
 fn preview(args: &Args, rooms: &[WaitingRoom]) -> anyhow::Result<()> {
     let languages = languages(&args.languages)?;
     let wanted = |room: &&WaitingRoom| args.room.as_ref().is_none_or(|name| *name == room.name);
+    let known: Vec<_> = rooms.iter().map(|room| room.name.as_str()).collect();
     let rooms: Vec<&WaitingRoom> = rooms.iter().filter(wanted).collect();
     if rooms.is_empty() {
-        let name = args.room.as_deref().unwrap_or_default();
-        bail!("{} has no waiting room {name}", args.policy.display());
+        let policy = args.policy.display();
+        match (&args.room, known.as_slice()) {
+            (_, []) => bail!("{policy} has no waiting room; add a [waiting_room.NAME]"),
+            (Some(name), known) => {
+                bail!("there is no [waiting_room.{name}] in {policy}; there is: {}", known.join(", "))
+            }
+            (None, _) => {}
+        }
     }
     let mut index = String::from("<!doctype html><meta charset=\"utf-8\"><title>Waiting rooms</title>\n");
     for room in rooms {

@@ -61,7 +61,11 @@ fn tokens(table: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> Vec
     });
     if let Some(over) = named.items.get(TOKENS_MAX) {
         let message = format!("more than {TOKENS_MAX} tokens");
-        table.report.add(crate::policy::diagnose::Diagnostic::error(over.span.clone(), message).label("one too many"));
+        table.report.add(
+            crate::policy::diagnose::Diagnostic::error(over.span.clone(), message)
+                .label("one too many")
+                .help("take some out: one token may do several things"),
+        );
     }
     named.items.into_iter().filter_map(|item| item.value).collect()
 }

@@ -17,7 +17,7 @@ pub(super) fn read(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>
         let networks: Vec<_> = networks.iter().flat_map(|v| address::networks(v, base)).collect();
         let passes = table.take("passes").map(|v| {
             let path = house::path(&v, base)?;
-            files.push(NamedFile { path: path.clone(), kind: FileKind::Passes, span: v.span });
+            files.push(NamedFile { path: path.clone(), kind: FileKind::OwnKeys, span: v.span });
             Some(path)
         });
         if networks.is_empty() && passes.is_none() && !table.report.has_errors() {

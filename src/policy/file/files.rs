@@ -81,7 +81,7 @@ fn codings(value: &Value<'_>) -> Vec<Coding> {
             continue;
         };
         if found.contains(&coding) {
-            item.wrong(Problem::new("named twice"));
+            item.wrong(Problem::new("named twice").help("leave one of them out"));
         }
         found.push(coding);
     }
@@ -91,7 +91,7 @@ fn codings(value: &Value<'_>) -> Vec<Coding> {
 fn patterns(value: &Value<'_>) -> Vec<String> {
     let list = value.list();
     if let Some(over) = list.get(PATTERNS_MAX) {
-        over.wrong(Problem::new(format!("more than {PATTERNS_MAX} patterns")));
+        over.wrong(Problem::new(format!("more than {PATTERNS_MAX} patterns")).help("take some out"));
     }
     let pattern = |text: &str| match text {
         "" => Err(Problem::new("expected a pattern such as \"*.php\"")),

@@ -133,7 +133,8 @@ fn listen(value: &Value<'_>, tls: &Named<Tls>) -> Vec<Listen> {
         let Some(one) = listen_one(&item, tls) else { continue };
         if let Some((_, earlier)) = found.iter().find(|(l, _)| same_port(l.address, one.address)) {
             let diagnostic = item.error(format!("{} is listened on twice", one.address)).label("again here");
-            item.report.add(diagnostic.related(earlier.clone(), "first here"));
+            let diagnostic = diagnostic.related(earlier.clone(), "first here");
+            item.report.add(diagnostic.help("leave one of them out, or give it another port"));
         }
         found.push((one, item.span));
     }
@@ -160,9 +161,12 @@ pub(super) fn same_port(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 /// `keys.file`.
-pub(super) fn keys_file(root: &mut Table<'_>, base: &Path) -> PathBuf {
+pub(super) fn keys_file(root: &mut Table<'_>, base: &Path, files: &mut Vec<NamedFile>) -> PathBuf {
     let Some(mut table) = root.take_table("keys") else { return base.join("seawall.keys") };
-    let file = table.read("file", base.join("seawall.keys"), |v| path(v, base));
+    let value = table.take("file");
+    let file = value.as_ref().and_then(|v| path(v, base)).unwrap_or_else(|| base.join("seawall.keys"));
+    let span = value.map_or(table.span.clone(), |v| v.span);
+    files.push(NamedFile { path: file.clone(), kind: FileKind::OwnKeys, span });
     table.finish();
     file
 }

@@ -21,7 +21,7 @@ pub(super) fn moment(value: &Value<'_>) -> Option<u64> {
     let problem = match (written.date, written.time, written.offset) {
         (Some(_), Some(_), Some(_)) => match unix_ms(written) {
             Some(ms) => return Some(ms),
-            None => Problem::new("before 1970"),
+            None => Problem::new("before 1970").help(format!("expected {EXPECTED}")),
         },
         (Some(_), Some(_), None) => Problem::new("which time zone?")
             .help(format!("add its offset: {written}Z for UTC, {written}+01:00 for one hour before it")),

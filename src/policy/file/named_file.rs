@@ -1,5 +1,6 @@
 //! Files that the policy names: whether they are there, and are what it takes them for.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ pub enum FileKind {
     /// The snapshot's directory, which may still come.
     Snapshot,
     /// A key file of ours, made on first run.
-    Passes,
+    OwnKeys,
     /// An admin token.
     Token,
     /// The template of a waiting room's page.
@@ -75,7 +76,9 @@ fn root(file: &NamedFile, rules: &Files, finding: Finding) -> Diagnostic {
         ),
         Finding::NoDirectory => {
             let message = format!("the root {shown} is no directory");
-            Diagnostic::error(file.span.clone(), message).label("expected a directory of files")
+            Diagnostic::error(file.span.clone(), message)
+                .label("expected a directory of files")
+                .help("name a directory, or move the file away")
         }
         Finding::WorldWritable => warn(
             format!("anyone on this machine can put files in {shown}"),
@@ -96,7 +99,7 @@ fn root(file: &NamedFile, rules: &Files, finding: Finding) -> Diagnostic {
 fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
     let shown = file.path.display();
     let (mark, what) = match &file.kind {
-        FileKind::Passes => return damaged_keys(file),
+        FileKind::OwnKeys => return damaged_keys(file),
         FileKind::Token => {
             let error = crate::store::token_file::read(&file.path).err()?;
             return Some(Diagnostic::error(file.span.clone(), error.to_string()).label("named here"));
@@ -104,13 +107,14 @@ fn missing_file(file: &NamedFile) -> Option<Diagnostic> {
         FileKind::Snapshot if file.path.is_dir() => return None,
         FileKind::Snapshot if file.path.exists() => {
             let diagnostic = Diagnostic::error(file.span.clone(), format!("the snapshot {shown} is no directory"))
-                .label("expected a directory of pages");
+                .label("expected a directory of pages")
+                .help("name a directory, or move the file away");
             return Some(diagnostic);
         }
         FileKind::Snapshot => {
             let diagnostic = Diagnostic::warning(file.span.clone(), format!("there is no snapshot at {shown}"))
                 .label("nothing there to answer from")
-                .help("make it and put pages in it; until then `snapshot` answers an honest 503");
+                .help("take one: `seawall snapshot POLICY`; until then its pages are answered with an honest 503");
             return Some(diagnostic);
         }
         FileKind::Certificate => ("BEGIN CERTIFICATE-----", "certificate"),
@@ -148,7 +152,9 @@ fn unreadable(what: &str, file: &NamedFile, FileError { why, help }: FileError) 
 
 /// A key file that is there and is none; one that is not there yet is made on first run.
 fn damaged_keys(file: &NamedFile) -> Option<Diagnostic> {
-    if !file.path.exists() {
+    let opened = std::fs::File::open(&file.path).map_err(|error| error.kind());
+    if matches!(opened, Err(ErrorKind::NotFound | ErrorKind::PermissionDenied)) {
+        // It is the edge's own, and who checks may be another.
         return None;
     }
     let why = match read_text(&file.path, POLICY_FILE_MAX) {
@@ -157,5 +163,9 @@ fn damaged_keys(file: &NamedFile) -> Option<Diagnostic> {
     };
     let shown = file.path.display();
     let diagnostic = Diagnostic::error(file.span.clone(), format!("{shown} cannot be used: {why}"));
-    Some(diagnostic.label("named here").help("name a file that is not there: it is made on first run"))
+    Some(
+        diagnostic
+            .label("named here")
+            .help("restore it from a backup; or move it away: a new one is made, and all that this one signed is void"),
+    )
 }

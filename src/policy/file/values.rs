@@ -28,7 +28,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Problem> {
         _ => return Err(problem().help(duration_hint(number, unit))),
     };
     let whole = number.checked_mul(millis).map(Duration::from_millis).filter(|d| *d <= DURATION_MAX);
-    whole.ok_or_else(|| Problem::new("longer than ten years"))
+    whole.ok_or_else(|| Problem::new("longer than ten years").help("write at most \"3650d\""))
 }
 
 fn duration_hint(number: u64, unit: &str) -> String {
@@ -47,7 +47,11 @@ fn duration_hint(number: u64, unit: &str) -> String {
 /// A duration that is not zero.
 pub(super) fn duration_not_zero(text: &str) -> Result<Duration, Problem> {
     let value = duration(text)?;
-    if value.is_zero() { Err(Problem::new("must be longer than zero")) } else { Ok(value) }
+    if value.is_zero() {
+        Err(Problem::new("must be longer than zero").help("write a duration such as \"10s\""))
+    } else {
+        Ok(value)
+    }
 }
 
 /// `512B`, `64KiB`, `10MiB`, `2GiB`, in bytes.
@@ -63,7 +67,7 @@ pub(super) fn size(text: &str) -> Result<u64, Problem> {
     };
     let limit = u64::MAX >> 24;
     let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes <= limit);
-    bytes.ok_or_else(|| Problem::new("larger than any machine"))
+    bytes.ok_or_else(|| Problem::new("larger than any machine").help("write a size such as \"64KiB\" or \"2GiB\""))
 }
 
 fn size_hint(number: u64, unit: &str) -> String {
@@ -109,9 +113,10 @@ pub(super) fn quota(text: &str) -> Result<Quota, Problem> {
         _ => return Err(problem().help("the times are s, min, h and d")),
     };
     let count = count.parse::<u32>().map_err(|_| problem())?;
-    let count = NonZeroU32::new(count).ok_or_else(|| Problem::new("must let at least one through"))?;
+    let count = NonZeroU32::new(count)
+        .ok_or_else(|| Problem::new("must let at least one through").help("write at least \"1/d\""))?;
     if u64::from(count.get()) > QUOTA_PER_SECOND_MAX * seconds {
-        return Err(Problem::new("more than a million a second"));
+        return Err(Problem::new("more than a million a second").help("write at most \"1000000/s\""));
     }
     Ok(Quota { count, period: Duration::from_secs(seconds) })
 }

@@ -55,7 +55,7 @@ impl Around<'_> {
             let diagnostic = value.error(format!("`{}` is a file that has another use", value.path));
             value.report.add(diagnostic.label("named twice").related(earlier, "first here").help(own));
         }
-        self.files.push(NamedFile { path: path.clone(), kind: FileKind::Passes, span: value.span.clone() });
+        self.files.push(NamedFile { path: path.clone(), kind: FileKind::OwnKeys, span: value.span.clone() });
         Some(path)
     }
 }
