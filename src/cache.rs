@@ -21,6 +21,7 @@ pub mod entry;
 pub mod fill_request;
 pub mod freshen;
 pub mod freshness;
+mod hot;
 pub mod invalidation;
 pub mod jitter;
 pub mod key;

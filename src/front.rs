@@ -18,6 +18,7 @@ pub mod head;
 pub mod io;
 mod lent;
 pub mod render;
+mod spare;
 mod static_file;
 pub mod stream;
 pub mod tls;

@@ -14,6 +14,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::entry::Entry;
+use super::hot::{self, Changes};
 use super::purge::{Purge, Purged, Purges, Verdict};
 use super::variants::Variants;
 use crate::clock::{Mono, Now};
@@ -30,6 +31,8 @@ type Key = Box<[u8]>;
 pub struct Store {
     entries: Cache<Key, Arc<Variants>, ahash::RandomState>,
     purges: Arc<Purges>,
+    changes: Arc<Changes>,
+    hasher: ahash::RandomState,
     /// Bytes that came since what is too much was last sent away.
     came: Arc<AtomicU64>,
     memory: u64,
@@ -63,7 +66,8 @@ impl Store {
             .expire_after(UsefulFor)
             // Keys are the visitors' to choose: hashed under a seed of this process.
             .build_with_hasher(ahash::RandomState::new());
-        Self { entries, purges, came: Arc::default(), memory: memory_bytes }
+        let (changes, hasher) = (Arc::default(), ahash::RandomState::new());
+        Self { entries, purges, changes, hasher, came: Arc::default(), memory: memory_bytes }
     }
 
     /// What is held under a key and is not purged, of use or not: see [`Entry::state`], which knows
@@ -73,6 +77,24 @@ impl Store {
         // Each is looked up, not only up to the first: what is stale has to know it.
         let gone = held.iter().filter(|entry| self.is_gone(entry)).count();
         if gone == 0 { Some(held) } else { self.drop_purged(key, &held) }
+    }
+
+    /// The same, mostly without the table: for what is asked for again and again.
+    pub fn get_hot(&self, key: &[u8], now: Mono) -> Option<Arc<Variants>> {
+        let hash = self.hasher.hash_one(key);
+        let change = self.changes.of(hash);
+        let at_hand = hot::find(key, hash, change, now);
+        if let Some(held) = at_hand.filter(|held| !held.iter().any(|entry| self.is_gone(entry))) {
+            return Some(held);
+        }
+        let held = self.get(key)?;
+        hot::keep(key, hash, change, &held, now);
+        Some(held)
+    }
+
+    /// Notes that what is held under a key is another now.
+    fn changed(&self, key: &[u8]) {
+        self.changes.note(self.hasher.hash_one(key));
     }
 
     fn is_gone(&self, entry: &Entry) -> bool {
@@ -87,6 +109,7 @@ impl Store {
             Some(now) if Arc::ptr_eq(now.value(), held) => put.map_or(Op::Remove, Op::Put),
             _ => Op::Nop,
         });
+        self.changed(key);
         left
     }
 
@@ -97,11 +120,13 @@ impl Store {
             return;
         }
         let weight = u64::from(entry.weight());
+        let hash = self.hasher.hash_one(&*key);
         self.entries.entry(key).and_compute_with(|held| match held {
             Some(held) if held.value().has_newer(&entry, request) => Op::Nop,
             Some(held) => Op::Put(Arc::new(held.value().with(entry, request, now))),
             None => Op::Put(Arc::new(Variants::new(entry))),
         });
+        self.changes.note(hash);
         self.make_room(weight);
     }
 
@@ -136,11 +161,13 @@ impl Store {
     /// Forgets what is held under a key.
     pub fn remove(&self, key: &[u8]) {
         self.entries.invalidate(key);
+        self.changed(key);
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
         self.entries.invalidate_all();
+        self.changes.note_all();
     }
 
     /// Bytes held, to the last.
@@ -195,6 +222,27 @@ mod tests {
 
     fn minute(body: usize) -> Arc<Entry> {
         entry(body, Duration::from_secs(60))
+    }
+
+    #[test]
+    fn what_is_at_hand_is_what_is_held() {
+        let (store, other) = (Store::new(1 << 20), Store::new(1 << 20));
+        let length = |store: &Store| Some(store.get_hot(b"a", Mono::ZERO)?.select(&[])?.body().len());
+        for body in 1..4 {
+            store.insert((*b"a").into(), minute(body), &[], Mono::ZERO);
+            for _ in 0..3 {
+                assert_eq!((length(&store), length(&other)), (Some(body), None));
+            }
+        }
+        let purge = Purge { target: Target::Everything, soft: false };
+        store.purge(&purge, Now { mono: Mono::from_nanos(1), unix_ms: 1 });
+        assert_eq!(length(&store), None, "a purge is heard at once");
+        for forget in [(|store: &Store| store.remove(b"a")) as fn(&Store), Store::clear] {
+            other.insert((*b"a").into(), minute(7), &[], Mono::ZERO);
+            assert_eq!(length(&other), Some(7));
+            forget(&other);
+            assert_eq!(length(&other), None);
+        }
     }
 
     #[test]

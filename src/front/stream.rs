@@ -25,6 +25,7 @@ use tokio::time::Sleep;
 
 use super::chunked::Scanner;
 use super::io::Io;
+use super::spare;
 use crate::pipeline::view::BodyKind;
 
 /// Writes up to this size wait for the next one or for flush.
@@ -121,6 +122,9 @@ impl Conn {
 
     /// Where the front writes its own answers; [`Conn::poll_send`] sends them.
     pub fn out(&mut self) -> &mut BytesMut {
+        if self.out.capacity() == 0 {
+            self.out = spare::take();
+        }
         &mut self.out
     }
 
@@ -136,6 +140,9 @@ impl Conn {
             ready!(Pin::new(io).poll_read(cx, &mut buf))?;
             let came = buf.filled();
             *eof |= came.is_empty();
+            if early.capacity() == 0 {
+                *early = spare::take();
+            }
             early.extend_from_slice(came);
             Poll::Ready(Ok(came.len()))
         })
@@ -149,9 +156,9 @@ impl Conn {
     /// Gives back the buffers of a connection that has nothing to say.
     pub fn rest(&mut self) {
         if self.early.is_empty() {
-            self.early = BytesMut::new();
+            spare::give(std::mem::take(&mut self.early));
         }
-        self.out = BytesMut::new();
+        spare::give(std::mem::take(&mut self.out));
     }
 
     /// Sends what waits in [`Conn::out`] and then `body`, in one write where the socket takes it.

@@ -1,5 +1,6 @@
 //! What the cache holds for a request: the answer, or what is known on the way to the origin.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,11 @@ const STALE_STRETCH: u32 = 2;
 /// Of so many requests one counts for what is popular.
 const COUNTED_ONE_IN: u64 = 8;
 
+thread_local! {
+    /// The last key that was only looked up: its memory is the next one's.
+    static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A copy, where one answers; otherwise notes what is held for those who ask the origin.
 pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> {
     let site = passage.site.clone();
@@ -48,9 +54,9 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     }
     let wishes = if asked.wishes { Directives::of(view) } else { Directives::default() };
     let wishes = granted(wishes, rules.request_directives, passage.level);
-    let mut bytes = Vec::with_capacity(128);
+    let mut bytes = KEY.take();
     key::write(&mut bytes, view, rules);
-    let held = site.store.get(&bytes);
+    let held = site.store.get_hot(&bytes, now.mono);
     let entry = held.as_ref().and_then(|variants| variants.select(view.fields)).cloned();
     let too_old = entry.as_ref().is_some_and(|entry| written.is_some_and(|at| entry.mark().stamp() <= at));
     let entry = entry.filter(|_| !too_old);
@@ -73,8 +79,9 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
             if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
                 ask_about(passage, view, &entry, held.as_deref());
                 passage.copy.name(view, rules);
-                passage.copy.key = Some(bytes.into());
+                passage.copy.key = Some(bytes.as_slice().into());
             }
+            KEY.set(bytes);
             Some(Flow::Respond(answer(passage, view, entry, coded, asked.range, now)))
         }
         (Reuse::Serve(_), None) => None,
