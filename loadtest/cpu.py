@@ -511,7 +511,8 @@ def main():
     if args.json:
         json.dump({"cpu": rows, "idle": idle}, report, indent=1)
         report.write("\n")
-    sys.exit(1 if any(row[name]["faults"] for row in rows for name in ("nginx", "seawall")) else 0)
+    is_bad = any(row["ratio"] > row["budget"] or row["nginx"]["faults"] or row["seawall"]["faults"] for row in rows)
+    sys.exit(1 if is_bad else 0)
 
 
 if __name__ == "__main__":
