@@ -182,7 +182,7 @@ impl Admission {
         let beside = |kind: usize| if share.is_some() { kind == ask.kind } else { held_to(kind).is_none() };
         let waiting = self.line.waiting(beside);
         let in_vain = |per_second: f64| Line::ahead(waiting, ask.class) / per_second > patience.as_secs_f64();
-        if !overloaded && share.is_none() && self.throughput.known(now).is_some_and(in_vain) {
+        if !overloaded && self.throughput.known(now).is_some_and(in_vain) {
             return Err(Reason::QueueFull);
         }
         let standing = (self.throughput.per_second(now) * STANDING_MAX.as_secs_f64()) as usize;

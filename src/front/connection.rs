@@ -210,7 +210,8 @@ impl Connection {
     /// Whether this answer ends the connection: one who was sent away, while the edge is short of what
     /// connections cost.
     pub(super) fn gives_up(&self, reason: Reason, site: &Site) -> bool {
-        reason.is_refusal() && self.keeping.is_crowded(site)
+        // Who polls for their place was sent away, too.
+        (reason.is_refusal() || reason == Reason::Own) && self.keeping.is_crowded(site)
     }
 
     /// Answers what is no request. Where the next one would begin can't be known: the connection
