@@ -128,3 +128,24 @@ fn where_connections_are_short_one_who_is_sent_away_gives_theirs_up() {
     others.push(edge.connect());
     eventually("an idle one has gone", || edge.status()["connections"].as_u64() < Some(8));
 }
+
+#[test]
+fn a_pin_outlives_a_policy_that_has_lost_its_origin() {
+    let place = listening();
+    let edge = Edge::start("", &(origin(place.address, 4) + ROUTES));
+    let pinned = edge.cli(&["level", "pin", "degraded", "--for", "1h", "--why", "rehearsal"]);
+    assert!(pinned.status.success(), "{pinned:?}");
+    let policy = std::fs::read_to_string(edge.dir().join("seawall.toml")).unwrap();
+    let reload = |policy: &str, times: usize| {
+        support::write_policy(edge.dir(), policy);
+        edge.signal(libc::SIGHUP);
+        eventually("it is reloaded", || edge.log().matches("policy reloaded").count() == times);
+    };
+    reload(&policy.replace("origin.site", "origin.other"), 1);
+    assert_eq!(edge.level(), "normal");
+    // Another word is written down meanwhile.
+    assert!(edge.cli(&["level", "floor", "elevated", "--for", "1h", "--why", "test"]).status.success());
+    reload(&policy, 2);
+    assert_eq!(edge.level(), "degraded");
+    assert!(edge.log().contains("a level is set"));
+}

@@ -168,13 +168,18 @@ fn start_logging() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors).init();
 }
 
+/// Says that the program has begun anew, so that it does so once.
+const BEGUN_ANEW: &str = "SEAWALL_BEGUN_ANEW";
+
 /// Has memory given by the page, not by 2 MiB, as some kernels do unasked: with those, several MiB more are
 /// resident than are used, and `cache_store.memory` is a bound that an operator counts on.
 ///
 /// The allocator took its first pages before `main`, so the program begins anew, which the kernel's setting
 /// outlives. Where it can't, the pages taken from now on are small.
 fn take_small_pages() {
-    if rustix::thread::transparent_huge_pages_are_disabled().unwrap_or(true) {
+    let are_small = rustix::thread::transparent_huge_pages_are_disabled().unwrap_or(true);
+    // A sandbox may take the setting and not keep it.
+    if are_small || std::env::var_os(BEGUN_ANEW).is_some() {
         return;
     }
     let error = match rustix::thread::disable_transparent_huge_pages(true) {
@@ -188,7 +193,7 @@ fn take_small_pages() {
 fn begin_anew(program: &Path) -> std::io::Error {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| program.into());
-    Command::new(program).arg0(name).args(arguments).exec()
+    Command::new(program).arg0(name).args(arguments).env(BEGUN_ANEW, "1").exec()
 }
 
 /// Each visitor takes a file, and each request to the origin one more.
