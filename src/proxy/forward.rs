@@ -209,13 +209,15 @@ pub fn response(passage: &mut Passage, session: &mut Session, response: &mut Res
     Ok(())
 }
 
-/// Removes what the origin says to us alone; how the body is framed is pingora's to rewrite.
+/// Removes what the origin says to us alone; how the body is framed is pingora's to rewrite, whatever is nominated.
 fn without_the_connections(response: &mut ResponseHeader) {
     let said: Vec<Field<'_>> =
         response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
     let mut gone = nominated(&said);
     gone.extend(response.headers.keys().map(|name| name.as_str().to_owned()).filter(|name| is_hop_by_hop(name)));
-    for name in gone.iter().filter(|name| !matches!(name.as_str(), "connection" | "transfer-encoding" | "trailer")) {
+    let is_framing =
+        |name: &&String| matches!(name.as_str(), "connection" | "transfer-encoding" | "content-length" | "trailer");
+    for name in gone.iter().filter(|name| !is_framing(name)) {
         response.remove_header(name.as_str());
     }
 }
