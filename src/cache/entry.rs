@@ -124,7 +124,7 @@ impl Entry {
         self.expired.fetch_min(now.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Whether a write, a purge or the answer to a HEAD has said that it is no longer right.
+    /// Whether a write, or the origin's word about it, has said that it is no longer right. A soft purge has not.
     pub fn is_outdated(&self) -> bool {
         self.expired.load(Ordering::Relaxed) != u64::MAX || self.mark.is_outdated()
     }

@@ -60,7 +60,11 @@ fn unfit(tls: &Tls, files: &[NamedFile]) -> Option<Diagnostic> {
     }
     let diagnostic =
         Diagnostic::error(named.first()?.span.clone(), format!("[tls.{}] can't be used: {error}", tls.name));
-    Some(diagnostic.label("named here").help("name the key that the certificate was made for"))
+    Some(
+        diagnostic
+            .label("named here")
+            .help("cert and key belong together, each as PEM: name the key that the certificate was made for"),
+    )
 }
 
 fn unreadable(args: &Args, error: &LoadError) -> ExitCode {
