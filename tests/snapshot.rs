@@ -110,7 +110,7 @@ fn what_may_be_somebodys_is_left_out_and_the_report_says_why() {
         "/robots.txt" => ok(to, "", "User-agent: *\nDisallow: /cart\nSitemap: /maps.xml\n"),
         "/" => page(
             to,
-            "<a href=/cart>c</a><a href=/private>p</a><a href=/cookie>s</a><a href=/vary>v</a><a href=/missing>m</a>\
+            "<a href=/cart>c</a><a href=/private>p</a><a href=/cookie>s</a><a href=/biscuit>s</a><a href=/vary>v</a><a href=/missing>m</a>\
              <a href=/moved>r</a><a href=/found>f</a><a href=/noindex>n</a><a rel=nofollow href=/nofollow>n</a>\
              <img srcset='/small.png 1x, /large.png 2x'><a href=/list?page=2>l</a><a href=//elsewhere.example/>e</a>",
         ),
@@ -118,6 +118,7 @@ fn what_may_be_somebodys_is_left_out_and_the_report_says_why() {
         "/map.xml" => ok(to, "", "<urlset><url><loc>/mapped</loc></url></urlset>"),
         "/private" => ok(to, "cache-control: private\r\n", "p"),
         "/cookie" => ok(to, "set-cookie: a=b\r\n", "p"),
+        "/biscuit" => ok(to, "set-cookie: city=K\u{f6}ln\r\n", "p"),
         "/vary" => ok(to, "vary: cookie\r\n", "p"),
         "/moved" => status(to, "301 Moved Permanently", "location: /there\r\n"),
         "/found" => status(to, "302 Found", "location: /elsewhere\r\n"),
@@ -148,7 +149,7 @@ fn what_may_be_somebodys_is_left_out_and_the_report_says_why() {
         ]
     );
     for (why, count) in
-        [("robots", 1), ("private", 1), ("set_cookie", 1), ("varies", 1), ("temporary", 1), ("noindex", 1)]
+        [("robots", 1), ("private", 1), ("set_cookie", 2), ("varies", 1), ("temporary", 1), ("noindex", 1)]
     {
         assert_eq!(taken["left_out"][why], count, "{why}: {taken}");
     }
@@ -172,6 +173,21 @@ fn what_may_be_somebodys_is_left_out_and_the_report_says_why() {
     assert_eq!(h2.get("/", &[("if-none-match", whole.field("etag").unwrap())]).status, 304);
     let head = edge.connect().send("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n").answer_to_head();
     assert_eq!((head.status, head.field("content-length")), (200, whole.field("content-length")));
+}
+
+#[test]
+fn a_site_is_asked_as_visitors_ask_it_and_early_hints_are_no_answer() {
+    let place = Origin::start(|request, to| {
+        let hint = to.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
+        let host = request.field("x-forwarded-host").unwrap_or("nobody").to_owned();
+        hint.is_ok() && page(to, &format!("{host} by {}", request.field("forwarded").unwrap_or_default()))
+    });
+    let dir = site(place.address, "seeds = [\"https://shop.example/\"]\n");
+    take(dir.path(), &[]);
+    let edge = Edge::start_in(dir, &rules(place.address, "seeds = [\"https://shop.example/\"]\n"));
+    assert!(edge.cli(&["level", "pin", "static"]).status.success());
+    let shown = edge.connect().send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").answer();
+    assert!(shown.text().contains("shop.example by proto=https;host=\"shop.example\""), "{}", shown.text());
 }
 
 #[test]

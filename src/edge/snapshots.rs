@@ -1,10 +1,12 @@
 //! The snapshot of a running edge: a new one is noticed and shown, and one is taken now and then.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::Edge;
 use crate::pipeline::site::Site;
@@ -89,7 +91,7 @@ pub(super) async fn keep_shown(edge: Arc<Edge>) {
     }
 }
 
-fn newer(dir: &std::path::Path, shown: &str) -> Result<Option<Snapshot>, DiskError> {
+fn newer(dir: &Path, shown: &str) -> Result<Option<Snapshot>, DiskError> {
     match Disk::new(dir).current()? {
         Some(current) if current.current != shown => Snapshot::load(dir).map(Some),
         _ => Ok(None),
@@ -126,13 +128,17 @@ pub(super) async fn keep_taking(edge: Arc<Edge>) {
         let Some(rules) = site.policy.snapshot.clone() else { continue };
         let wanted = std::mem::take(&mut edge.taking.0.lock().wanted);
         let Some(every) = rules.every.or(wanted.then_some(Duration::ZERO)) else { continue };
-        let taken = site.snapshot.get().and_then(|shown| shown.taken_unix_ms);
+        let taken =
+            site.snapshot.get().and_then(|shown| Some(shown.taken_unix_ms?.max(put_back(&rules.dir, &shown.id))));
         let now = edge.clock.now();
         let old = taken.is_none_or(|taken| u128::from(now.unix_ms.saturating_sub(taken)) >= every.as_millis());
         if edge.draining() || !(wanted || (old && now.mono >= not_before)) {
             continue;
         }
-        let outcome = take(&edge, &site, &rules).await;
+        // A page that it stumbles over is not to be the end of all that come after.
+        let mut taking = JoinSet::new();
+        taking.spawn(take(edge.clone(), site, rules));
+        let outcome = taking.join_next().await.and_then(Result::ok).unwrap_or(Err(CrawlError::Stumbled));
         not_before = edge.clock.mono().after(AGAIN_AFTER.min(every));
         let mut state = edge.taking.0.lock();
         (state.progress, state.forms) = (None, None);
@@ -147,13 +153,22 @@ pub(super) async fn keep_taking(edge: Arc<Edge>) {
     }
 }
 
-async fn take(edge: &Arc<Edge>, site: &Site, rules: &policy::Snapshot) -> Result<Manifest, CrawlError> {
+/// When the one was taken that an operator put back in favour of the one that is shown: it counts as the last,
+/// or the edge would undo that at once. Zero: none was.
+fn put_back(dir: &Path, shown: &str) -> u64 {
+    // An id is the moment at which it was taken.
+    let at = |id: &str| id.parse::<u64>().unwrap_or_default();
+    let previous = Disk::new(dir).current().ok().flatten().and_then(|current| current.previous);
+    previous.map(|previous| at(&previous)).filter(|put_back| *put_back > at(shown)).unwrap_or_default()
+}
+
+async fn take(edge: Arc<Edge>, site: Arc<Site>, rules: policy::Snapshot) -> Result<Manifest, CrawlError> {
     let lock = Disk::new(&rules.dir).lock()?;
     let popular = site.popular.lock().top().take(popular::TOLD_MAX).map(|(page, _)| page.clone()).collect();
     let gate = Gate::Edge(edge.door.clone());
     let asker = Asker::new(site.policy.clone(), None, rules.rate, PATIENCE, gate, edge.clock).await;
     let tell = |told: &Told<'_>| edge.taking.0.lock().tell(told);
-    let crawl = Crawl::begin(Order { rules, popular, through: None }, asker, edge.clock, &tell)?;
+    let crawl = Crawl::begin(Order { rules: &rules, popular, through: None }, asker, edge.clock, &tell)?;
     tracing::info!(resumed = crawl.resumed(), "a snapshot is being taken");
     crawl.take(&lock).await
 }

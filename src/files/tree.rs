@@ -227,7 +227,9 @@ fn look(rules: &Files, place: &Place, order: &Order) -> io::Result<Sought> {
         }
         Opened::Nothing => Ok(Sought::Nothing),
         Opened::Directory => {
-            let Some(index) = rules.index.as_ref().map(|name| place.join(name)) else { return Ok(Sought::Nothing) };
+            let index = rules.index.as_ref().map(|name| place.join(name));
+            // Denied by its own name, or by a pattern that the directory's does not fit.
+            let Some(index) = index.filter(|index| !index.is_denied(rules)) else { return Ok(Sought::Nothing) };
             match root.look(index.relative())? {
                 Opened::Regular(file, stamp) if place.is_directory() => {
                     let as_it_is = Found { place: index.clone(), coding: None, stamp };

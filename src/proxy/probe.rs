@@ -11,6 +11,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::task::JoinSet;
 
+use super::fetch::read_head;
 use super::{Addresses, Door, attempts};
 use crate::level::Probe;
 use crate::pipeline::origin::Origin as State;
@@ -113,7 +114,7 @@ async fn status(
     if let HttpSession::H1(h1) = &mut session {
         h1.read_timeout = Some(PATIENCE);
     }
-    session.read_response_header().await?;
+    read_head(&mut session).await?;
     let status = session.response_header().map_or(StatusCode::BAD_GATEWAY, |r| r.status);
     session.shutdown().await;
     Ok(status)

@@ -19,6 +19,13 @@ const BYTES_MAX: u64 = 4 << 30;
 /// URLs in a row that gave no answer, after which the origin counts as gone.
 const GONE_AFTER: u32 = 5;
 
+/// When a page was asked for, and when its answer came, in milliseconds since 1970 UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    pub asked_unix_ms: u64,
+    pub came_unix_ms: u64,
+}
+
 /// How far a snapshot is, and where it goes.
 #[derive(Debug)]
 pub struct Course {
@@ -126,21 +133,25 @@ impl Course {
     }
 
     /// What becomes of an answer, and what it leads to. The body of a page that is kept is not in it yet.
-    pub fn answered(&mut self, step: &mut Step, head: &Head, body: &[u8], unix_ms: u64) {
+    pub fn answered(&mut self, step: &mut Step, head: &Head, body: &[u8], times: Times) {
         self.unanswered = 0;
         let from = step.wanted.address.clone();
         step.outcome = match head.judge() {
             Judged::Keep(fields) => match self.read(step, head, body) {
                 true => Outcome::LeftOut(Why::Noindex),
-                false => Outcome::Kept(page(&from, head, fields, unix_ms)),
+                false => Outcome::Kept(page(&from, head, fields, times)),
             },
+            // To the same page by another scheme, or a part of it: nobody would ever arrive.
+            Judged::Redirect { to, .. } if self.site.follow(&from, None, &to).as_ref() == Some(&from) => {
+                Outcome::LeftOut(Why::BadRedirect)
+            }
             Judged::Redirect { to, keep } => {
                 self.follow(step, &from, None, &to, step.wanted.kind);
                 match keep {
                     Ok(mut fields) => {
                         let places = fields.iter_mut().filter(|(name, _)| name == "location");
                         places.for_each(|(_, value)| *value = self.site.location(&from, value));
-                        Outcome::Kept(page(&from, head, fields, unix_ms))
+                        Outcome::Kept(page(&from, head, fields, times))
                     }
                     Err(why) => Outcome::LeftOut(why),
                 }
@@ -150,14 +161,20 @@ impl Course {
         };
     }
 
-    /// The page of the snapshot before, in place of one that could not be had: an old page is better than none.
-    pub fn fall_back(&self, step: &mut Step) {
-        if let Outcome::LeftOut(why) = step.outcome
-            && is_passing(why)
-            && let Some(page) = self.before.get(&step.wanted.address)
-        {
-            step.outcome = Outcome::Kept(page.clone());
+    /// The page of the snapshot before that is better than none, in place of one that could not be had.
+    pub fn page_before(&self, step: &Step) -> Option<&Page> {
+        let is_passing = matches!(step.outcome, Outcome::LeftOut(why) if is_passing(why));
+        self.before.get(&step.wanted.address).filter(|_| is_passing)
+    }
+
+    /// Keeps that one, and asks for what it leads to: a failure of one page is not to cost those behind it.
+    pub fn fall_back(&mut self, step: &mut Step, page: Page, body: &[u8]) {
+        let head = Head { status: page.status, fields: page.fields.clone() };
+        match page.field("location") {
+            Some(to) => self.follow(step, &step.wanted.address.clone(), None, to, step.wanted.kind),
+            None => drop(self.read(step, &head, body)),
         }
+        step.outcome = Outcome::Kept(page);
     }
 
     /// What came of one URL.
@@ -224,37 +241,44 @@ impl Course {
 /// A snapshot with a few pages taken anew, and those that could not be.
 pub fn refreshed(before: Manifest, steps: Vec<Step>, unix_ms: u64) -> (Manifest, Vec<LeftOut>) {
     let mut pages = by_address(before.clone());
-    let mut left_out = Vec::new();
+    let (mut manifest, mut left_out) = (Manifest { id: unix_ms.to_string(), ..before }, Vec::new());
     for Step { wanted, outcome, .. } in steps {
+        let url = wanted.address.to_string();
         match outcome {
-            Outcome::Kept(page) => drop(pages.insert(wanted.address, page)),
+            Outcome::Kept(page) => {
+                manifest.take_in(&url);
+                pages.insert(wanted.address, page);
+            }
             Outcome::LeftOut(why) => {
                 // One that is busy may still be what it was; what the origin takes back goes.
                 if !is_passing(why) {
+                    manifest.take_in(&url);
+                    manifest.leave_out(&url, why);
                     pages.remove(&wanted.address);
                 }
-                left_out.push(LeftOut { url: wanted.address.to_string(), why });
+                left_out.push(LeftOut { url, why });
             }
         }
     }
-    let mut pages: Vec<_> = pages.into_values().collect();
-    pages.sort_by(|a, b| (&a.host, &a.target).cmp(&(&b.host, &b.target)));
-    (Manifest { id: unix_ms.to_string(), pages, ..before }, left_out)
+    manifest.pages = pages.into_values().collect();
+    manifest.pages.sort_by(|a, b| (&a.host, &a.target).cmp(&(&b.host, &b.target)));
+    (manifest, left_out)
 }
 
 /// Whether it says something of the moment, rather than of the page.
 fn is_passing(why: Why) -> bool {
-    matches!(why, Why::Unreachable | Why::Slow | Why::Status)
+    matches!(why, Why::Unreachable | Why::Slow | Why::Failed)
 }
 
-fn page(at: &Address, head: &Head, fields: Vec<(String, String)>, unix_ms: u64) -> Page {
+fn page(at: &Address, head: &Head, fields: Vec<(String, String)>, times: Times) -> Page {
     Page {
         host: at.host.clone(),
         target: at.target.clone(),
         status: head.status,
         fields,
         object: None,
-        date_unix_ms: head.date_unix_ms().map_or(unix_ms, |date| date.min(unix_ms)),
+        date_unix_ms: head.date_unix_ms().map_or(times.came_unix_ms, |date| date.min(times.came_unix_ms)),
+        asked_unix_ms: Some(times.asked_unix_ms),
         tags: head.tags(&at.host),
         variants: Vec::new(),
         recipe: 0,

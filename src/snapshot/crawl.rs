@@ -11,19 +11,21 @@ use thiserror::Error;
 mod asker;
 mod finish;
 
-pub use asker::{Asker, Gone};
+pub use asker::{Asker, Gone, Got};
 pub use finish::published;
 
 use super::address::{Address, Site};
-use super::course::{Course, refreshed};
+use super::course::{Course, Times, refreshed};
 use super::disk::{Disk, DiskError, Lock};
 use super::frontier::{Kind, Wanted};
 use super::journal::{Begun, Journal, Outcome, Step};
+use super::judge::Judged;
 use super::left_out::Why;
 use super::manifest::{LeftOut, Manifest};
 use super::robots::{self, Robots};
 use crate::clock::Clock;
 use crate::policy::{self, Mode};
+use crate::proxy::fetch::Extent;
 
 /// Why there is no new snapshot. What has been taken so far is kept, to go on with.
 #[derive(Debug, Error)]
@@ -36,6 +38,8 @@ pub enum CrawlError {
     Journal(#[from] std::io::Error),
     #[error("the origin gives no answers any more ({0}); run it again to go on where it was")]
     Gone(String),
+    #[error("taking it failed: a fault of Seawall's, which its log shows; please report it")]
+    Stumbled,
     #[error("nothing could be taken: {0}; the snapshot before stays")]
     Empty(String),
 }
@@ -83,9 +87,10 @@ impl<'a> Crawl<'a> {
         let now = clock.now().unix_ms;
         let plan = format!("{:?} {} {:?}", rules.seeds, rules.max_pages, order.through);
         let begun = Begun { plan: blake3::hash(plan.as_bytes()).to_hex().to_string(), unix_ms: now };
-        let (journal, steps) = Journal::open(&disk.taking("journal"), &begun)?;
+        let (journal, begun, steps) = Journal::open(&disk.taking("journal"), begun)?;
         let before = disk.shown().unwrap_or_default();
-        let manifest = Manifest { id: now.to_string(), taken_unix_ms: now, ..Manifest::default() };
+        // One that goes on is as old as where it began.
+        let manifest = Manifest { id: now.to_string(), taken_unix_ms: begun.unix_ms, ..Manifest::default() };
         seeds.extend(order.popular.into_iter().filter_map(|page| site.adopt(page)));
         let course = Course::new(site, seeds, rules.max_pages.get(), manifest, before, steps);
         Ok(Self { asker, course, disk, journal, clock, tell })
@@ -103,7 +108,7 @@ impl<'a> Crawl<'a> {
     pub async fn take(mut self, lock: &Lock) -> Result<Manifest, CrawlError> {
         while let Some(wanted) = self.course.pop() {
             let mut step = self.settle(wanted).await?;
-            self.course.fall_back(&mut step);
+            self.fall_back(&mut step);
             self.journal.write(&step)?;
             let address = step.wanted.address.clone();
             let why = if let Outcome::LeftOut(why) = step.outcome { Some(why) } else { None };
@@ -155,9 +160,10 @@ impl<'a> Crawl<'a> {
             step.outcome = Outcome::LeftOut(why);
             return Ok(step);
         }
-        match self.asker.get(self.course.site(), &address, super::MAX_FILE).await {
-            Ok((head, body)) => {
-                self.course.answered(&mut step, &head, &body, self.clock.now().unix_ms);
+        match self.asker.get(self.course.site(), &address, Extent::Whole(super::MAX_FILE)).await {
+            Ok(Got { head, body, asked_unix_ms }) => {
+                let times = Times { asked_unix_ms, came_unix_ms: self.clock.now().unix_ms };
+                self.course.answered(&mut step, &head, &body, times);
                 if let Outcome::Kept(page) = &mut step.outcome
                     && page.has_body()
                 {
@@ -183,21 +189,34 @@ impl<'a> Crawl<'a> {
         Ok(self.course.may_ask(&address, is_shown))
     }
 
-    /// Asks a host for its robots.txt.
+    /// Asks a host for its robots.txt, wherever on the site it says that is.
     async fn learn_robots(&mut self, host: &str, step: &mut Step) -> Result<(), CrawlError> {
         let address = Address { host: host.to_owned(), target: "/robots.txt".to_owned() };
-        let answer = self.asker.get(self.course.site(), &address, robots::LENGTH_MAX as u64).await;
-        let robots = match &answer {
-            Ok((head, body)) => Robots::of_answer(head.status, body),
-            Err(Gone { why: Why::TooLarge, .. }) => Some(Robots::default()),
-            Err(_) => None,
+        let mut at = address.clone();
+        let mut redirects_left = robots::REDIRECTS_MAX;
+        let (status, body) = loop {
+            let answer = self.asker.get(self.course.site(), &at, Extent::First(robots::LENGTH_MAX)).await;
+            let Got { head, body, .. } = answer.map_err(|gone| CrawlError::Gone(format!("{at}: {}", gone.error)))?;
+            let Judged::Redirect { to, .. } = head.judge() else { break (head.status, body) };
+            match self.course.site().follow(&at, None, &to) {
+                Some(next) if next != at && redirects_left > 0 => at = next,
+                _ => break (head.status, body),
+            }
+            redirects_left -= 1;
         };
-        let robots = robots.ok_or_else(|| match answer {
-            Ok((head, _)) => CrawlError::Gone(format!("{address} says {}", head.status)),
-            Err(gone) => CrawlError::Gone(format!("{address}: {}", gone.error)),
-        })?;
+        let robots = Robots::of_answer(status, &body);
+        let robots = robots.ok_or_else(|| CrawlError::Gone(format!("{at} says {status}")))?;
         self.asker.slow_down(robots.delay.unwrap_or(Duration::ZERO));
         self.course.learn_robots(&address, robots, step);
         Ok(())
+    }
+
+    /// An old page is better than none; and it leads where it led.
+    fn fall_back(&mut self, step: &mut Step) {
+        let Some(page) = self.course.page_before(step).cloned() else { return };
+        match page.object.as_ref().map_or(Ok(Vec::new()), |object| self.disk.get(object)) {
+            Ok(body) => self.course.fall_back(step, page, &body),
+            Err(error) => tracing::warn!(%error, page = %step.wanted.address, "the old page can't be kept"),
+        }
     }
 }

@@ -180,7 +180,11 @@ impl Disk {
         let previous = self.current()?.map(|before| before.current).filter(|id| *id != manifest.id);
         let now = Current { current: manifest.id.clone(), previous };
         self.point(&now)?;
-        self.sweep(&now)
+        // It is shown by now. What can't be removed is in nobody's way but the disk's.
+        if let Err(error) = self.sweep(&now) {
+            tracing::warn!(%error, "what no snapshot needs any more is still there");
+        }
+        Ok(())
     }
 
     /// Shows the one before again; gives its manifest.
@@ -268,6 +272,7 @@ mod tests {
             fields: Vec::new(),
             object: Some(disk.put(body.as_bytes()).unwrap()),
             date_unix_ms: 0,
+            asked_unix_ms: None,
             tags: PageTags::default(),
             variants: Vec::new(),
             recipe: 0,
@@ -308,7 +313,7 @@ mod tests {
         let address = Address { host: String::new(), target: "/".to_owned() };
         let step = Step { outcome: Outcome::Kept(page), ..Step::begin(Wanted { address, kind: Kind::Page, depth: 0 }) };
         let begun = Begun { plan: "p".to_owned(), unix_ms: 1 };
-        Journal::open(&disk.taking("journal"), &begun).unwrap().0.write(&step).unwrap();
+        Journal::open(&disk.taking("journal"), begun).unwrap().0.write(&step).unwrap();
         disk.publish(&manifest(&disk, "2", "one page taken anew meanwhile"), &lock).unwrap();
         assert_eq!(disk.get(&object).unwrap(), b"taken before the kill");
     }

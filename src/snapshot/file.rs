@@ -19,10 +19,14 @@ pub struct File {
     pub status: u16,
     /// All but its length; the Date too, where the origin gave one.
     pub fields: Vec<(HeaderName, HeaderValue)>,
-    /// Since when it says what it says: what was purged later is not served from it.
+    /// When it was asked for: what was purged later is not served from it.
     pub since_unix_ms: u64,
+    /// When the origin made it.
+    pub date_unix_ms: u64,
     /// It stands for its path on every host.
     pub any_host: bool,
+    /// It stands for its path with every query.
+    pub any_query: bool,
     /// By what purges by tag may mean it.
     pub tags: PageTags,
 }
@@ -40,7 +44,7 @@ impl File {
 
     /// Its age at this moment, where it is known.
     pub fn age_seconds(&self, unix_ms: u64) -> Option<u64> {
-        self.is_dated().then(|| unix_ms.saturating_sub(self.since_unix_ms) / 1000)
+        self.is_dated().then(|| unix_ms.saturating_sub(self.date_unix_ms) / 1000)
     }
 
     /// Whether it says more than a copy: one that was asked for before it.

@@ -47,6 +47,7 @@ pub fn import(dir: &Path, disk: &Disk, unix_ms: u64) -> Result<Manifest, DiskErr
                     object: Some(object.clone()),
                     // When it was made, nobody knows better than when it was taken in.
                     date_unix_ms: unix_ms,
+                    asked_unix_ms: Some(unix_ms),
                     tags: PageTags::default(),
                     variants: Vec::new(),
                     recipe: 0,

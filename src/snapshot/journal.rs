@@ -54,6 +54,9 @@ impl Step {
 pub struct Formed {
     /// Of the body.
     pub hash: String,
+    /// The media type that it was taken for.
+    #[serde(default)]
+    pub kind: String,
     pub variants: Vec<Variant>,
     /// See [`Page`].
     pub recipe: u32,
@@ -75,25 +78,25 @@ pub struct Journal<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Journal<T> {
-    /// Goes on with the one at `path` if it is of the same plan and not too old, or begins anew; gives what it
-    /// has so far.
+    /// Goes on with the one at `path` if it is of the same plan and not too old, or begins anew; gives how it
+    /// began and what it has so far.
     ///
     /// # Errors
     /// The disk's.
-    pub fn open(path: &Path, begun: &Begun) -> io::Result<(Self, Vec<T>)> {
+    pub fn open(path: &Path, begun: Begun) -> io::Result<(Self, Begun, Vec<T>)> {
         let is_ours = |b: &Begun| b.plan == begun.plan && begun.unix_ms.saturating_sub(b.unix_ms) < AGE_MAX_MS;
-        if let Some((lines, length)) = read(path, is_ours)? {
+        if let Some((before, lines, length)) = read(path, is_ours)? {
             let file = File::options().append(true).open(path)?;
             // The last line may be half of one.
             file.set_len(length)?;
-            return Ok((Self { file, lines: PhantomData }, lines));
+            return Ok((Self { file, lines: PhantomData }, before, lines));
         }
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir)?;
         }
         let mut this = Self { file: File::create(path)?, lines: PhantomData };
-        this.line(begun)?;
-        Ok((this, Vec::new()))
+        this.line(&begun)?;
+        Ok((this, begun, Vec::new()))
     }
 
     /// Writes one down. A killed process loses none; a machine that loses power asks for some again.
@@ -116,17 +119,21 @@ impl<T: Serialize + DeserializeOwned> Journal<T> {
 /// # Errors
 /// The disk's.
 pub fn left<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
-    Ok(read(path, |_| true)?.map(|(lines, _)| lines).unwrap_or_default())
+    Ok(read(path, |_| true)?.map(|(_, lines, _)| lines).unwrap_or_default())
 }
 
-/// The whole lines, and where they end; none if it is another plan's.
-fn read<T: DeserializeOwned>(path: &Path, is_ours: impl Fn(&Begun) -> bool) -> io::Result<Option<(Vec<T>, u64)>> {
+/// How it began, the whole lines, and where they end.
+type Read<T> = (Begun, Vec<T>, u64);
+
+/// What there is; none if it is another plan's.
+fn read<T: DeserializeOwned>(path: &Path, is_ours: impl Fn(&Begun) -> bool) -> io::Result<Option<Read<T>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let (mut reader, mut line, mut length, mut lines) = (BufReader::new(file), Vec::new(), 0, Vec::new());
+    let mut begun = None;
     loop {
         line.clear();
         let read = reader.read_until(b'\n', &mut line)?;
@@ -134,7 +141,8 @@ fn read<T: DeserializeOwned>(path: &Path, is_ours: impl Fn(&Begun) -> bool) -> i
             break;
         }
         if length == 0 {
-            if !serde_json::from_slice::<Begun>(&line).is_ok_and(|before| is_ours(&before)) {
+            begun = serde_json::from_slice::<Begun>(&line).ok().filter(|before| is_ours(before));
+            if begun.is_none() {
                 return Ok(None);
             }
         } else {
@@ -143,7 +151,7 @@ fn read<T: DeserializeOwned>(path: &Path, is_ours: impl Fn(&Begun) -> bool) -> i
         }
         length += read as u64;
     }
-    Ok((length > 0).then_some((lines, length)))
+    Ok(begun.map(|begun| (begun, lines, length)))
 }
 
 #[cfg(test)]
@@ -167,7 +175,7 @@ mod tests {
             found: Vec::new(),
             refused: Vec::new(),
         };
-        let (mut journal, steps) = Journal::<Step>::open(&path, &begun).unwrap();
+        let (mut journal, _, steps) = Journal::<Step>::open(&path, begun.clone()).unwrap();
         assert!(steps.is_empty());
         (0..3).for_each(|i| journal.write(&step(i)).unwrap());
         let whole = std::fs::read(&path).unwrap();
@@ -175,14 +183,16 @@ mod tests {
         for cut in head..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let lines = whole[head..cut].iter().filter(|b| **b == b'\n').count();
-            let (mut journal, steps) = Journal::open(&path, &begun).unwrap();
+            let (mut journal, _, steps) = Journal::open(&path, begun.clone()).unwrap();
             assert_eq!(steps, (0..lines as u32).map(step).collect::<Vec<_>>());
             journal.write(&step(9)).unwrap();
-            assert_eq!(Journal::open(&path, &begun).unwrap().1.last(), Some(&step(9)));
+            assert_eq!(Journal::open(&path, begun.clone()).unwrap().2.last(), Some(&step(9)));
         }
         let other = Begun { plan: "q".to_owned(), unix_ms: 1 };
-        assert!(Journal::<Step>::open(&path, &other).unwrap().1.is_empty(), "another plan begins anew");
+        assert!(Journal::<Step>::open(&path, other).unwrap().2.is_empty(), "another plan begins anew");
         let later = Begun { plan: "q".to_owned(), unix_ms: 1 + AGE_MAX_MS };
-        assert!(Journal::<Step>::open(&path, &later).unwrap().1.is_empty());
+        assert_eq!(Journal::<Step>::open(&path, later.clone()).unwrap().1, later, "and so does one too late");
+        let now = Begun { unix_ms: 5 + AGE_MAX_MS, ..later.clone() };
+        assert_eq!(Journal::<Step>::open(&path, now).unwrap().1, later, "what goes on is as old as it is");
     }
 }

@@ -111,6 +111,7 @@ impl Head {
             }
             404 | 410 => Judged::LeaveOut(Why::NotFound),
             401 | 403 | 407 => Judged::LeaveOut(Why::Forbidden),
+            500..600 => Judged::LeaveOut(Why::Failed),
             _ => Judged::LeaveOut(Why::Status),
         }
     }
@@ -195,6 +196,7 @@ mod tests {
         assert_eq!(judged(404, &[]), Judged::LeaveOut(Why::NotFound));
         assert_eq!(judged(403, &[]), Judged::LeaveOut(Why::Forbidden));
         assert_eq!(judged(206, &[]), Judged::LeaveOut(Why::Status));
+        assert_eq!(judged(500, &[]), Judged::LeaveOut(Why::Failed));
     }
 
     #[test]

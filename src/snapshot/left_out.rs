@@ -26,6 +26,8 @@ pub enum Why {
     NotFound,
     /// 401, 403, 407.
     Forbidden,
+    /// The origin's own error: another 5xx than those that ask for patience.
+    Failed,
     /// Another answer than 200.
     Status,
     /// No answer, again and again.
@@ -64,6 +66,7 @@ impl Why {
             Self::BadRedirect => "a redirect that leads nowhere, or out of the site",
             Self::NotFound => "404 or 410",
             Self::Forbidden => "401, 403 or 407",
+            Self::Failed => "the origin failed (5xx)",
             Self::Status => "another status than 200, 301 or 308",
             Self::Unreachable => "the origin gave no answer",
             Self::Slow => "the answer did not end in time",

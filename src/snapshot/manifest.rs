@@ -47,6 +47,10 @@ pub struct Page {
     pub object: Option<Object>,
     /// When the origin made it, in milliseconds since 1970 UTC.
     pub date_unix_ms: u64,
+    /// When it was asked for: what was purged or written since is not in it. Not known of one that was taken by a
+    /// Seawall that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_unix_ms: Option<u64>,
     /// By what purges by tag may mean it.
     #[serde(default, skip_serializing_if = "PageTags::is_empty")]
     pub tags: PageTags,
@@ -208,6 +212,16 @@ impl Manifest {
         }
     }
 
+    /// Takes back that a URL is not in it.
+    pub fn take_in(&mut self, url: &str) {
+        let Some(at) = self.left_out.iter().position(|left| left.url == url) else { return };
+        let LeftOut { why, .. } = self.left_out.remove(at);
+        if let Some(count) = self.left_out_counts.get_mut(&why) {
+            *count = count.saturating_sub(1);
+        }
+        self.left_out_counts.retain(|_, count| *count > 0);
+    }
+
     /// The bodies it needs.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.pages.iter().flat_map(|page| page.object.iter().chain(page.variants.iter().map(|v| &v.object)))
@@ -238,6 +252,13 @@ impl Page {
         kind.unwrap_or_default().trim().to_ascii_lowercase()
     }
 
+    /// Whether nobody on its way may change its form (RFC 9110 §7.7).
+    pub fn is_as_it_is(&self) -> bool {
+        let fields = self.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
+        let mut members = fields.flat_map(|(_, value)| value.split(','));
+        members.any(|member| member.trim().eq_ignore_ascii_case("no-transform"))
+    }
+
     /// The first value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -257,6 +278,7 @@ mod tests {
             fields: vec![("content-type".to_owned(), "text/html".to_owned())],
             object: Some(object.clone()),
             date_unix_ms: 1,
+            asked_unix_ms: Some(1),
             tags: PageTags { names: vec![u64::MAX], more: true },
             variants: vec![Variant { form: Form::Avif, width: Some(480), object }],
             recipe: 1,

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::File;
 use super::disk::Disk;
 use super::manifest::{Form, Page, Variant};
+use crate::cache::encoded::OF_THE_BYTES;
 use crate::cache::key::Encodings;
 use crate::pipeline::view::View;
 
@@ -119,9 +120,6 @@ fn file(page: &Page, form: Option<Form>, path: Option<PathBuf>, hash: &str, has_
         let tag = format!("\"{}\"", hash.get(..24).unwrap_or_default());
         fields.extend(HeaderValue::from_str(&tag).ok().filter(|_| page.status == 200).map(|tag| (ETAG, tag)));
     }
-    if page.status == 200 {
-        fields.push((ACCEPT_RANGES, HeaderValue::from_static("bytes")));
-    }
     if let Some(form) = form {
         let (name, value) = match form {
             Form::Gzip => (CONTENT_ENCODING, "gzip"),
@@ -130,8 +128,11 @@ fn file(page: &Page, form: Option<Form>, path: Option<PathBuf>, hash: &str, has_
             Form::Webp => (CONTENT_TYPE, "image/webp"),
             Form::Avif => (CONTENT_TYPE, "image/avif"),
         };
-        fields.retain(|(n, _)| *n != name);
+        fields.retain(|(n, _)| *n != name && !OF_THE_BYTES.iter().any(|other| n == other));
         fields.push((name, HeaderValue::from_static(value)));
+    }
+    if page.status == 200 {
+        fields.push((ACCEPT_RANGES, HeaderValue::from_static("bytes")));
     }
     if has_widths && page.kind().contains("html") {
         fields.push((ACCEPT_CH, HeaderValue::from_static("Sec-CH-Width, Width")));
@@ -141,8 +142,10 @@ fn file(page: &Page, form: Option<Form>, path: Option<PathBuf>, hash: &str, has_
         path,
         status: page.status,
         fields,
-        since_unix_ms: page.date_unix_ms,
+        since_unix_ms: page.asked_unix_ms.unwrap_or(page.date_unix_ms),
+        date_unix_ms: page.date_unix_ms,
         any_host: page.host.is_empty(),
+        any_query: false,
         tags: page.tags.clone(),
     }
 }

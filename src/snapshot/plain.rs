@@ -75,12 +75,15 @@ fn file(path: &Path, meta: &std::fs::Metadata) -> File {
     fields.extend(HeaderValue::from_str(&content_type(path)).ok().map(|kind| (CONTENT_TYPE, kind)));
     let date = modified.and_then(|at| HeaderValue::from_str(&httpdate::fmt_http_date(at)).ok());
     fields.extend(date.map(|date| (LAST_MODIFIED, date)));
+    let since_unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     File {
         path: Some(path.to_owned()),
         status: 200,
         fields,
-        since_unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        since_unix_ms,
+        date_unix_ms: since_unix_ms,
         any_host: true,
+        any_query: true,
         tags: PageTags::default(),
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 /// Bytes of it that are read (RFC 9309 §2.5: at least 500 KiB).
-pub const LENGTH_MAX: usize = 512 << 10;
+pub const LENGTH_MAX: u64 = 512 << 10;
+/// Redirects to it that are followed (§2.3.1.2: at least five).
+pub const REDIRECTS_MAX: u32 = 5;
 /// What robots.txt may call us.
 const NAME: &str = "seawall";
 /// The longest Crawl-delay that is heeded.
@@ -24,7 +26,7 @@ impl Robots {
     /// can't be had, and all is forbidden (§2.3.1.4).
     pub fn of_answer(status: u16, body: &[u8]) -> Option<Self> {
         match status {
-            200 => Some(Self::parse(&String::from_utf8_lossy(body))),
+            200 => Some(Self::parse(&String::from_utf8_lossy(whole_lines(body)))),
             300..500 => Some(Self::default()),
             _ => None,
         }
@@ -34,7 +36,8 @@ impl Robots {
     pub fn parse(text: &str) -> Self {
         let (mut ours, mut all, mut sitemaps) = (None, Self::default(), Vec::new());
         let (mut for_us, mut for_all, mut naming) = (false, false, false);
-        for line in text.lines() {
+        // A mark of the byte order is no part of the first key (§2.3).
+        for line in text.trim_start_matches('\u{feff}').lines() {
             let line = line.split('#').next().unwrap_or_default();
             let Some((key, value)) = line.split_once(':') else { continue };
             let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
@@ -63,7 +66,7 @@ impl Robots {
     fn add(&mut self, key: &str, value: &str) {
         match key {
             // An empty Disallow forbids nothing.
-            "allow" | "disallow" if !value.is_empty() => self.rules.push((value.to_owned(), key == "allow")),
+            "allow" | "disallow" if !value.is_empty() => self.rules.push((one_spelling(value), key == "allow")),
             "crawl-delay" => {
                 let seconds = value.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
                 self.delay = seconds.map(|s| Duration::from_secs_f64(s.min(DELAY_MAX.as_secs_f64())));
@@ -75,9 +78,38 @@ impl Robots {
     /// Whether a path with its query may be taken: the longest rule that fits says, and of two alike the one
     /// that allows (§2.2.2).
     pub fn allow(&self, target: &str) -> bool {
-        let fitting = self.rules.iter().filter(|(pattern, _)| fits(pattern, target));
+        let target = one_spelling(target);
+        let fitting = self.rules.iter().filter(|(pattern, _)| fits(pattern, &target));
         fitting.max_by_key(|(pattern, allows)| (pattern.len(), *allows)).is_none_or(|(_, allows)| *allows)
     }
+}
+
+/// Without the half of a line at which it was cut.
+fn whole_lines(body: &[u8]) -> &[u8] {
+    if (body.len() as u64) < LENGTH_MAX {
+        return body;
+    }
+    let end = body.iter().rposition(|b| *b == b'\n').unwrap_or_default();
+    body.get(..end).unwrap_or_default()
+}
+
+/// As paths are compared (§2.2.2): what is not ASCII is encoded, and what need not be is not (RFC 3986 §6.2.2).
+fn one_spelling(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(first) = rest.chars().next() {
+        let digits = rest.strip_prefix('%').and_then(|rest| rest.get(..2));
+        let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let encoded = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match encoded {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),
+            Some(byte) => out.push_str(&format!("%{byte:02X}")),
+            None if first.is_ascii() => out.push(first),
+            None => first.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}"))),
+        }
+        rest = rest.get(if encoded.is_some() { 3 } else { first.len_utf8() }..).unwrap_or_default();
+    }
+    out
 }
 
 /// `*` stands for anything, `$` at the end for the end.
@@ -128,6 +160,35 @@ mod tests {
         }
         assert_eq!(robots.delay, Some(Duration::from_secs(2)));
         assert_eq!(robots.sitemaps, ["https://shop.example/s.xml"]);
+    }
+
+    #[test]
+    fn a_rule_means_a_path_however_either_is_spelled() {
+        let robots =
+            Robots::parse("\u{feff}User-agent: *\nDisallow: /priv\u{e9}/\nDisallow: /%70lain%2fx\nDisallow: /a%2a\n");
+        for (target, allowed) in [
+            ("/priv%C3%A9/x", false),
+            ("/priv%c3%a9/x", false),
+            ("/pl%61in%2Fx", false),
+            ("/plain/x", true),
+            ("/a%2A", false),
+            ("/ab", true),
+            ("/%", true),
+            ("/%zz", true),
+        ] {
+            assert_eq!(robots.allow(target), allowed, "{target}");
+        }
+    }
+
+    #[test]
+    fn of_one_that_is_too_long_the_first_part_is_heeded_by_rfc_9309_2_5() {
+        let mut text = "User-agent: *\nDisallow: /x\n".to_owned();
+        while (text.len() as u64) < LENGTH_MAX {
+            text.push_str("Disallow: /y\n");
+        }
+        let cut = &text.as_bytes()[..LENGTH_MAX as usize];
+        let robots = Robots::of_answer(200, cut).unwrap();
+        assert!(!robots.allow("/x") && !robots.allow("/y") && robots.allow("/"), "no half of a rule");
     }
 
     #[test]

@@ -64,6 +64,7 @@ fn page(host: &str, target: &str, variants: &[(Form, u64)]) -> Page {
         fields: vec![("etag".to_owned(), "\"own\"".to_owned()), ("content-type".to_owned(), "image/png".to_owned())],
         object: Some(object("a", 100)),
         date_unix_ms: 1_767_175_200_000,
+        asked_unix_ms: None,
         tags: PageTags::default(),
         variants: variants.iter().map(variant).collect(),
         recipe: 0,

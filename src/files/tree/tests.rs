@@ -50,6 +50,17 @@ fn ok(content: &str) -> Result<(u16, String), Reason> {
 }
 
 #[tokio::test]
+async fn what_is_denied_is_not_shown_as_the_index_of_its_directory() {
+    let site = Site::new(|rules| rules.deny.push("private/*".into()));
+    site.put("private/index.html", "secret");
+    site.put("public/index.html", "public");
+    for path in ["/private/index.html", "/private/", "/private"] {
+        assert_eq!(site.get(path, &[]).await, Err(Reason::NotFound), "{path}");
+    }
+    assert_eq!(site.get("/public/", &[]).await, ok("public"));
+}
+
+#[tokio::test]
 async fn a_path_leads_to_its_file_or_its_index() {
     let site = Site::new(|_| {});
     site.put("index.html", "home");

@@ -1,6 +1,8 @@
 use super::*;
 use crate::snapshot::manifest::Object;
 
+const TIMES: Times = Times { asked_unix_ms: 900, came_unix_ms: 1000 };
+
 fn address(target: &str) -> Address {
     Address { host: String::new(), target: target.to_owned() }
 }
@@ -18,7 +20,7 @@ fn head(status: u16, fields: &[(&str, &str)]) -> Head {
 /// The next URL, answered like this.
 fn answer(course: &mut Course, head: &Head, body: &str) -> Step {
     let mut step = Step::begin(course.pop().unwrap());
-    course.answered(&mut step, head, body.as_bytes(), 1000);
+    course.answered(&mut step, head, body.as_bytes(), TIMES);
     step
 }
 
@@ -75,23 +77,45 @@ fn an_origin_is_gone_after_several_urls_without_an_answer_in_a_row() {
 #[test]
 fn an_old_page_is_better_than_none_unless_the_origin_took_it_back() {
     let object = Some(Object { hash: "ab".repeat(32), length: 5 });
-    let old = |target: &str| Page { object: object.clone(), ..page(&address(target), &head(200, &[]), Vec::new(), 1) };
-    let before = Manifest { pages: vec![old("/busy"), old("/gone")], ..Manifest::default() };
-    let mut course = course(&["/busy", "/gone"], before.clone());
+    let html = vec![("content-type".to_owned(), "text/html".to_owned())];
+    let old = |at: &str| Page { object: object.clone(), ..page(&address(at), &head(200, &[]), html.clone(), TIMES) };
+    let before = Manifest { pages: ["/busy", "/gone", "/paid"].map(old).into(), ..Manifest::default() };
+    let mut course = course(&["/busy", "/gone", "/paid"], before.clone());
     let mut steps = Vec::new();
-    for status in [500, 410] {
+    for status in [500, 410, 402] {
         let mut step = answer(&mut course, &head(status, &[]), "");
         steps.push(step.clone());
-        course.fall_back(&mut step);
+        if let Some(page) = course.page_before(&step).cloned() {
+            course.fall_back(&mut step, page, b"<a href=/behind>b</a>");
+        }
         course.take_up(step);
     }
-    assert_eq!((course.progress(), course.bytes()), ((2, 0), 5));
+    assert_eq!((course.progress(), course.bytes()), ((3, 1), 5));
+    assert_eq!(asked(&mut course), ["/behind 1"], "what the old page leads to is asked for");
     let manifest = course.end().unwrap();
     assert_eq!(manifest.pages, [old("/busy")]);
-    assert_eq!(manifest.left_out_counts.get(&Why::NotFound), Some(&1));
+    assert_eq!(manifest.left_out_counts, [(Why::NotFound, 1), (Why::Status, 1)].into());
     let (manifest, left_out) = refreshed(before, steps, 2000);
     assert_eq!((manifest.id.as_str(), manifest.pages), ("2000", vec![old("/busy")]));
-    assert_eq!(left_out.iter().map(|left| left.why).collect::<Vec<_>>(), [Why::Status, Why::NotFound]);
+    assert_eq!(left_out.iter().map(|left| left.why).collect::<Vec<_>>(), [Why::Failed, Why::NotFound, Why::Status]);
+}
+
+#[test]
+fn a_report_tells_no_more_what_a_page_was_left_out_for_once_it_is_taken() {
+    let mut before = Manifest::default();
+    ["/a", "/b"].iter().for_each(|url| before.leave_out(url, Why::Slow));
+    let mut course = course(&["/a", "/b"], Manifest::default());
+    let steps = [200, 404].map(|status| answer(&mut course, &head(status, &[]), ""));
+    let (manifest, _) = refreshed(before, steps.into(), 2000);
+    assert_eq!(manifest.left_out, [LeftOut { url: "/b".to_owned(), why: Why::NotFound }]);
+    assert_eq!(manifest.left_out_counts, [(Why::NotFound, 1)].into());
+}
+
+#[test]
+fn a_redirect_to_itself_leads_nowhere() {
+    let mut course = course(&["/"], Manifest::default());
+    let step = answer(&mut course, &head(301, &[("location", "https://shop.example/")]), "");
+    assert_eq!(step.outcome, Outcome::LeftOut(Why::BadRedirect), "the site is asked by http, and says https");
 }
 
 #[test]

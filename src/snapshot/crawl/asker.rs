@@ -10,7 +10,7 @@ use crate::pipeline::path;
 use crate::pipeline::view::{BodyKind, Scheme, Version, View};
 use crate::policy::{HostHeader, Policy, Quota, Route, RouteId, Server};
 use crate::proxy::Addresses;
-use crate::proxy::fetch::{Asking, FetchError, Fetcher};
+use crate::proxy::fetch::{Asking, Extent, FetchError, Fetcher};
 use crate::route;
 use crate::snapshot::address::{Address, Site};
 use crate::snapshot::gate::{Gate, Pace};
@@ -34,6 +34,15 @@ pub struct Asker {
     pace: Pace,
     patience: Duration,
     clock: Clock,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Got {
+    pub head: Head,
+    pub body: Bytes,
+    /// When it was asked for, in milliseconds since 1970 UTC: what was purged or written since is not in it.
+    pub asked_unix_ms: u64,
 }
 
 /// There is no answer, and why.
@@ -109,18 +118,18 @@ impl Asker {
     }
 
     /// Asks for a page in its turn; of one that is busy, again after a rest.
-    pub async fn get(&mut self, site: &Site, address: &Address, body_max: u64) -> Result<(Head, Bytes), Gone> {
+    pub async fn get(&mut self, site: &Site, address: &Address, body: Extent) -> Result<Got, Gone> {
         let mut rest = REST;
         for tries_left in (0..TRIES).rev() {
             tokio::time::sleep(self.pace.turn(self.clock.mono())).await;
-            let pause = match self.ask(site, address, body_max).await {
-                Ok((head, body)) => match head.judge() {
+            let pause = match self.ask(site, address, body).await {
+                Ok(got) => match got.head.judge() {
                     Judged::Later(after) if tries_left > 0 => after.unwrap_or(rest),
                     Judged::Later(_) => {
-                        let error = format!("{address} says {}", head.status);
+                        let error = format!("{address} says {}", got.head.status);
                         return Err(Gone { why: Why::Unreachable, error });
                     }
-                    _ => return Ok((head, body)),
+                    _ => return Ok(got),
                 },
                 Err(FetchError::Unreachable(_)) if tries_left > 0 => rest,
                 Err(error) => {
@@ -139,10 +148,11 @@ impl Asker {
     }
 
     /// Asks the origin's servers one after another until one can be reached.
-    async fn ask(&mut self, site: &Site, address: &Address, body_max: u64) -> Result<(Head, Bytes), FetchError> {
+    async fn ask(&mut self, site: &Site, address: &Address, body: Extent) -> Result<Got, FetchError> {
         let no_route = || FetchError::Unreachable("no route leads to an origin".to_owned());
         let (id, origin) = self.route_of(site, address).map(|(id, route)| (id, route.origin.0)).ok_or_else(no_route)?;
         let permit = self.gate.enter(id, self.clock).await;
+        let asked_unix_ms = self.clock.now().unix_ms;
         let origin = self.policy.origins.get(origin).ok_or_else(no_route)?;
         let servers = self.through.as_ref().map_or(origin.servers.as_slice(), std::slice::from_ref);
         let mut answer = Err(FetchError::Unreachable("the origin's name does not resolve".to_owned()));
@@ -158,11 +168,12 @@ impl Asker {
                 server,
                 address: socket,
                 host,
+                visited: Some(address.host.as_str()).filter(|host| !host.is_empty()),
                 target: &address.target,
                 is_https: site.is_https(address),
                 connect_timeout: if self.through.is_some() { CONNECT } else { origin.connect_timeout },
                 patience: self.patience,
-                body_max,
+                body,
             };
             answer = self.fetcher.get(&asking).await;
             if !matches!(answer, Err(FetchError::Unreachable(_))) {
@@ -173,6 +184,6 @@ impl Asker {
             let overloaded = answer.as_ref().map_or(true, |(head, _)| matches!(head.status, 429 | 503));
             permit.headed(overloaded, self.clock.mono());
         }
-        answer
+        answer.map(|(head, body)| Got { head, body, asked_unix_ms })
     }
 }

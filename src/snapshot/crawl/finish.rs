@@ -25,31 +25,33 @@ pub async fn published(
     clock: Clock,
     tell: Tell<'_>,
 ) -> Result<Manifest, DiskError> {
-    let bodies: HashSet<_> = manifest.pages.iter().filter_map(|page| Some(&page.object.as_ref()?.hash)).collect();
-    let of = bodies.len();
+    let of = manifest.pages.iter().filter_map(|page| Some((&page.object.as_ref()?.hash, page.kind())));
+    let of = of.collect::<HashSet<_>>().len();
     let mut before = disk.shown().map(made_before).unwrap_or_default();
     let (mut journal, formed) = journal(disk, clock)?;
-    before.extend(formed.into_iter().map(|f| (f.hash, Forms { variants: f.variants, recipe: f.recipe })));
-    let (mut made, mut budget): (HashMap<String, Forms>, _) = (HashMap::new(), Budget::default());
+    before.extend(formed.into_iter().map(|f| ((f.hash, f.kind), Forms { variants: f.variants, recipe: f.recipe })));
+    let (mut made, mut budget): (HashMap<Body, Forms>, _) = (HashMap::new(), Budget::default());
     for page in &mut manifest.pages {
         let Some(object) = page.object.clone() else { continue };
-        let forms = match (made.get(&object.hash), before.get(&object.hash)) {
+        let body = (object.hash.clone(), page.kind());
+        let forms = match (made.get(&body), before.get(&body)) {
             (Some(forms), _) => forms.clone(),
             (None, Some(forms)) if budget.keep(forms.bytes()) => forms.clone(),
             (None, _) => {
                 // An AVIF takes a core for seconds: visitors may want it.
                 gate.until_quiet(clock).await;
-                let forms = make(disk, page.kind(), object.clone(), &mut budget).await?;
+                let forms = make(disk, body.1.clone(), object, &mut budget).await?;
                 if forms.recipe == RECIPE {
                     let Forms { variants, recipe } = forms.clone();
-                    let line = Formed { hash: object.hash.clone(), variants, recipe };
+                    let line = Formed { hash: body.0.clone(), kind: body.1.clone(), variants, recipe };
                     journal.write(&line).map_err(|error| failed(disk, error))?;
                 }
                 forms
             }
         };
-        (page.variants, page.recipe) = (forms.variants.clone(), forms.recipe);
-        made.insert(object.hash, forms);
+        page.recipe = forms.recipe;
+        page.variants = if page.is_as_it_is() { Vec::new() } else { forms.variants.clone() };
+        made.insert(body, forms);
         tell(&Told::Formed { done: made.len(), of });
     }
     disk.publish(&manifest, lock)?;
@@ -60,12 +62,17 @@ pub async fn published(
 /// What is made is written down: an AVIF that a kill undid would be another ten minutes.
 fn journal(disk: &Disk, clock: Clock) -> Result<(Journal<Formed>, Vec<Formed>), DiskError> {
     let begun = Begun { plan: format!("recipe {RECIPE}"), unix_ms: clock.now().unix_ms };
-    Journal::open(&disk.taking(JOURNAL), &begun).map_err(|error| failed(disk, error))
+    let (journal, _, formed) = Journal::open(&disk.taking(JOURNAL), begun).map_err(|error| failed(disk, error))?;
+    Ok((journal, formed))
 }
 
 fn failed(disk: &Disk, error: std::io::Error) -> DiskError {
     DiskError::Io { path: disk.taking(JOURNAL), error }
 }
+
+/// By its hash, and by the media type that it is said to be of: the same bytes may be a picture here, and a download
+/// there.
+type Body = (String, String);
 
 /// A body's forms, as a page has them.
 #[derive(Clone, Default)]
@@ -81,9 +88,12 @@ impl Forms {
 }
 
 /// What need not be made again.
-fn made_before(manifest: Manifest) -> HashMap<String, Forms> {
-    let of = |page: Page| Some((page.object?.hash, Forms { variants: page.variants, recipe: page.recipe }));
-    manifest.pages.into_iter().filter(|page| page.recipe == RECIPE).filter_map(of).collect()
+fn made_before(manifest: Manifest) -> HashMap<Body, Forms> {
+    let of = |page: Page| {
+        let kind = page.kind();
+        Some(((page.object?.hash, kind), Forms { variants: page.variants, recipe: page.recipe }))
+    };
+    manifest.pages.into_iter().filter(|page| page.recipe == RECIPE && !page.is_as_it_is()).filter_map(of).collect()
 }
 
 /// Makes the forms of a body beside the requests.
@@ -123,6 +133,7 @@ mod tests {
             fields: vec![("content-type".to_owned(), "text/plain".to_owned())],
             object: Some(disk.put("the same again. ".repeat(100).as_bytes()).unwrap()),
             date_unix_ms: 0,
+            asked_unix_ms: None,
             tags: PageTags::default(),
             variants: Vec::new(),
             recipe: 0,
