@@ -55,5 +55,6 @@ pub mod route;
 pub mod simulation;
 pub mod snapshot;
 pub mod store;
+pub mod tally;
 pub mod telemetry;
 pub mod waiting_room;

@@ -50,8 +50,8 @@ pub enum Flow {
 /// How a stage is asked.
 #[derive(Clone, Copy)]
 pub enum Run {
-    /// With the request's head.
-    OnHead(fn(&mut Passage, &View<'_>, Now) -> Flow),
+    /// With the request's head, and the site that the passage holds.
+    OnHead(fn(&mut Passage, &Site, &View<'_>, Now) -> Flow),
     /// When the request is about to go to the origin.
     OnTurn(fn(&mut Passage, Now) -> Flow),
 }
@@ -94,7 +94,7 @@ pub fn decide(site: &Arc<Site>, view: &View<'_>, id: RequestId, now: Now) -> (Pa
     let mut passage = Passage::new(site.clone(), view.client, id, now);
     for stage in &STAGES {
         let Run::OnHead(run) = stage.run else { break };
-        if let Flow::Respond(answer) = run(&mut passage, view, now) {
+        if let Flow::Respond(answer) = run(&mut passage, site, view, now) {
             return (passage, Outcome::Answer(answer));
         }
     }

@@ -18,6 +18,10 @@ pub mod access_log;
 pub use access_log::AccessLog;
 
 use crate::pipeline::reason::Reason;
+use crate::tally::Tally;
+
+/// Of what happens with every request.
+type Often = Counter<u64, Tally>;
 
 /// Everything that is known of a request when it is over.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +60,8 @@ struct ReasonLabel {
 /// The edge's counters and its access log.
 pub struct Telemetry {
     pub registry: Registry,
-    requests: Vec<Counter>,
-    body_bytes: Counter,
+    requests: Vec<Often>,
+    body_bytes: Often,
     origin_seconds: Histogram,
     queued_seconds: Histogram,
     pub connections: Counter,
@@ -79,9 +83,9 @@ const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 impl Telemetry {
     pub fn new(access: Option<AccessLog>) -> Self {
         let mut registry = Registry::with_prefix("seawall");
-        let requests = Family::<ReasonLabel, Counter>::default();
+        let requests = Family::<ReasonLabel, Often>::default();
         registry.register("requests", "Requests answered, by why the answer is what it is", requests.clone());
-        let body_bytes = Counter::default();
+        let body_bytes = Often::default();
         registry.register_with_unit("body", "Bytes of the bodies sent to visitors", Unit::Bytes, body_bytes.clone());
         let origin_seconds = Histogram::new(BUCKETS);
         registry.register_with_unit(

@@ -133,7 +133,7 @@ impl Connection {
         if self.conn.early().is_empty() {
             return Step::NeedMore;
         }
-        let site = self.door.site.load_full();
+        let site = self.door.site.load();
         let edge = &site.policy.edge;
         let now = self.door.clock.now();
         let bytes = std::mem::take(self.conn.early());
@@ -196,13 +196,12 @@ impl Connection {
             proxy::refresh(&self.door, passage, miss);
         }
         proxy::encode(&self.door, passage);
-        let site = passage.site.clone();
-        let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &site), ..terms };
+        let terms = Terms { keep_alive: terms.keep_alive && !self.gives_up(answer.reason, &passage.site), ..terms };
         let (reason, status) = (answer.reason, answer.status());
         let common = passage.common_fields();
-        let rendered = render::answer(answer, common, terms, now, self.conn.out());
+        let rendered = render::answer(&answer, &common, terms, now, self.conn.out());
         // A clock's reading is worth its while only to someone who will read it.
-        let ended = if site.telemetry.access.is_some() { self.door.clock.mono() } else { now.mono };
+        let ended = if passage.site.telemetry.access.is_some() { self.door.clock.mono() } else { now.mono };
         passage.finish_with(view, reason, status, rendered.body_bytes, ended);
         Step::Answered { rest: rendered.rest, keep_alive: terms.keep_alive }
     }
@@ -225,7 +224,7 @@ impl Connection {
         let terms = Terms { version: Version::Http11, head_only: false, keep_alive: false };
         let mut common = Fields::new();
         common.push(("x-request-id", id.as_str().into()));
-        let rendered = render::answer(answer, common, terms, now, self.conn.out());
+        let rendered = render::answer(&answer, &common, terms, now, self.conn.out());
         site.telemetry.record(&Record {
             unix_ms: now.unix_ms,
             id: id.as_str(),
@@ -287,7 +286,7 @@ impl Connection {
             // The next request nearly always wakes us, so the two others are asked only if it was
             // not that, or if they may have fired while we were busy.
             let armed = std::mem::replace(&mut self.keeping.armed, true);
-            let fired = self.keeping.idle.is_elapsed() || *self.door.ends.shutdown.borrow();
+            let fired = self.keeping.idle.is_elapsed() || self.door.ends.shut_down();
             if armed && !fired && !std::mem::replace(&mut woken, true) {
                 return Poll::Pending;
             }

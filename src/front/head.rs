@@ -103,8 +103,8 @@ pub fn parse<'a>(buf: &'a [u8], fields: &'a mut Fields<'a>) -> Result<Option<Hea
     check_method(method)?;
     let (authority, path_and_query) = split_target(method, target)?;
     let host = host(authority, fields, version)?;
-    let (raw_path, query) = match path_and_query.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (raw_path, query) = match memchr::memchr(b'?', path_and_query.as_bytes()) {
+        Some(at) => (path_and_query.get(..at).unwrap_or_default(), path_and_query.get(at + 1..)),
         None => (path_and_query, None),
     };
     let path = normalise(raw_path).map_err(|_| bad("the path is malformed or ambiguous"))?;
@@ -219,7 +219,7 @@ pub fn is_host(host: &str) -> bool {
             Some((v6, port)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port),
             _ => return false,
         },
-        None => match host.find(':') {
+        None => match host.bytes().position(|b| b == b':') {
             Some(at) => host.split_at_checked(at).unwrap_or((host, "")),
             None => (host, ""),
         },

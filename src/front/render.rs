@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
+use crate::cache::precondition::is_repeated;
 use crate::cache::range::Partial;
 use crate::clock::Now;
 use crate::files::reply::Reply;
@@ -39,7 +40,7 @@ pub struct Rendered {
 
 /// Writes an answer's head, and its body if it is small. A [`Content::File`] has been read by the
 /// caller: here it would have no body.
-pub fn answer(answer: Answer, common: Fields, terms: Terms, now: Now, out: &mut BytesMut) -> Rendered {
+pub fn answer(answer: &Answer, common: &Fields, terms: Terms, now: Now, out: &mut BytesMut) -> Rendered {
     let none = Bytes::new();
     let whole = match &answer.content {
         Content::Prepared(page) => &page.body,
@@ -52,7 +53,7 @@ pub fn answer(answer: Answer, common: Fields, terms: Terms, now: Now, out: &mut 
     let is_copied = body.len() <= COPIED;
     out.reserve(HEAD + if is_copied { body.len() } else { 0 });
     head(&answer.content, whole.len(), now, out);
-    for (name, value) in answer.fields.iter().chain(&common) {
+    for (name, value) in answer.fields.iter().chain(common) {
         write_field(name, value, out);
     }
     end_head(terms, out);
@@ -89,7 +90,7 @@ fn head(content: &Content, length: usize, now: Now, out: &mut BytesMut) {
         }
         Content::FileNotModified(about) => {
             status_line(304, out);
-            kept_fields(about.fields.iter().filter(|(name, _)| *name != CONTENT_TYPE), out);
+            kept_fields(about.fields.iter().filter(|(name, _)| is_repeated(name)), out);
             snapshot_date(about, now, out);
         }
     }

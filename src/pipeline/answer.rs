@@ -246,10 +246,9 @@ impl RequestId {
     /// Sixteen hex digits of a number that the shell never uses twice in a process.
     pub fn new(number: u64) -> Self {
         let mut text = [0; 16];
-        for (at, digit) in text.iter_mut().enumerate() {
-            let nibble = (number >> (60 - 4 * at)) as u8 & 0xf;
-            *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-        }
+        let (high, low) = text.split_at_mut(8);
+        high.copy_from_slice(&hex(number >> 32));
+        low.copy_from_slice(&hex(number & u64::from(u32::MAX)));
         Self(text)
     }
 
@@ -262,6 +261,18 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+}
+
+/// The eight hex digits of 32 bits, all at once: every request has an id.
+fn hex(bits: u64) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // One digit to a byte.
+    let pairs = (bits | bits << 16) & 0x0000_ffff_0000_ffff;
+    let pairs = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    let digits = (pairs | pairs << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // Ten and more carry into the upper half once six is added.
+    let letters = (digits + 6 * ONES) >> 4 & ONES;
+    (digits + u64::from(b'0') * ONES + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -317,6 +328,8 @@ mod tests {
     #[test]
     fn a_request_id_is_sixteen_digits() {
         assert_eq!(RequestId::new(0xab).as_str(), "00000000000000ab");
-        assert_eq!(RequestId::new(u64::MAX).as_str(), "ffffffffffffffff");
+        for number in [0, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x9900_aa99_0a90_a9ff, u64::MAX] {
+            assert_eq!(RequestId::new(number).as_str(), format!("{number:016x}"));
+        }
     }
 }

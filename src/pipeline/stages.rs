@@ -14,6 +14,7 @@ use super::own;
 use super::passage::{CopyUse, Passage};
 use super::reason::Reason;
 use super::room::{Asks, Entrance, Inside};
+use super::site::Site;
 use super::view::{BodyKind, View};
 use crate::admission::Ask;
 use crate::cache::directives::Directives;
@@ -21,7 +22,7 @@ use crate::cache::entry::Entry;
 use crate::cache::request::{Lookup, lookup};
 use crate::cache::reuse::granted;
 use crate::clock::Now;
-use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route};
+use crate::policy::{Class, Level, Limit, Mode, Order, Policy, Route, WaitingRoomId};
 use crate::priority::classify;
 use crate::rate_limit::{self, Asked};
 use crate::route;
@@ -35,14 +36,14 @@ const RETRY_AFTER_BUSY: Duration = Duration::from_secs(5);
 const RETRY_AFTER_LEVEL: Duration = Duration::from_secs(30);
 
 /// Which route it is, and how much it matters. Seawall's own URLs have none.
-pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+pub fn route(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now) -> Flow {
     passage.scheme = view.scheme;
     let unix_s = now.unix_ms / 1000;
-    passage.cookies.extend(passage.site.clients.cookie(view, unix_s));
+    passage.cookies.extend(site.clients.cookie(view, unix_s));
     if view.path.starts_with(own::PREFIX) {
         return Flow::Respond(own::answer(passage, view, now));
     }
-    let (site, members) = (&*passage.site, &mut passage.members);
+    let members = &mut passage.members;
     let mut is_member = |group| members.has(group, &site.clients, view, unix_s);
     let Some((id, route)) = route::find(&site.policy, view, &mut is_member) else {
         return Flow::Respond(Answer::of(Reason::NotFound, &site.pages, Format::asked(view)));
@@ -54,7 +55,7 @@ pub fn route(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
     if too_large {
         return Flow::Respond(refusal(passage, view, Reason::BodyTooLarge));
     }
-    if passage.site.condition.strain().refuses(passage.class) {
+    if site.condition.strain().refuses(passage.class) {
         let seconds = passage.spread(RETRY_AFTER_BUSY);
         return Flow::Respond(
             refusal(passage, view, Reason::EdgeBusy).with("retry-after", seconds.to_compact_string()),
@@ -79,7 +80,7 @@ pub fn in_vain(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Answe
 
 /// At which level it is served, and what the route does at it. `refuse` answers at once; every
 /// other mode travels on to the stage that it is about.
-pub fn level(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
+pub fn level(passage: &mut Passage, _: &Site, view: &View<'_>, _: Now) -> Flow {
     if passage.route().has_level() {
         passage.level = passage.origin().level();
     }
@@ -92,28 +93,27 @@ pub fn level(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
 
 /// How often this visitor may ask. What the waiting room answers does not count: one who is likely to wait is
 /// asked behind it, if it lets them by.
-pub fn rate_limit(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+pub fn rate_limit(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now) -> Flow {
     if passage.route().rate_limits.is_empty() {
         return Flow::Continue;
     }
     let mut session = None;
     if let Some(room) = passage.route().waiting_room {
-        let room = passage.site.room(room).clone();
-        let presented = room.presented(view, passage.site.client_number(view.client), now);
+        let room = site.room(room);
+        let presented = room.presented(view, site.client_number(view.client), now);
         session = room.session(presented, now);
         let waits = presented.ticket.is_some() || presented.stub.is_some() || !room.lets_walk_in();
         passage.uncounted =
-            passage.mode == Mode::Wait || session.is_none() && waits && !is_bypassed(passage, view, now);
+            passage.mode == Mode::Wait || session.is_none() && waits && !is_bypassed(passage, site, view, now);
         if passage.uncounted {
             return Flow::Continue;
         }
     }
-    count(passage, view, session, now)
+    count(passage, site, view, session, now)
 }
 
 /// Counts a request against its route's limits; over one of them, it is refused.
-fn count(passage: &mut Passage, view: &View<'_>, session: Option<(RoomId, Session)>, now: Now) -> Flow {
-    let site = passage.site.clone();
+fn count(passage: &mut Passage, site: &Site, view: &View<'_>, session: Option<(RoomId, Session)>, now: Now) -> Flow {
     let route = site.route(passage.route_id());
     let (request, unix_s) = (rate_limit::Request { view, session }, now.unix_ms / 1000);
     let mut asks = Asked::new();
@@ -135,19 +135,19 @@ fn count(passage: &mut Passage, view: &View<'_>, session: Option<(RoomId, Sessio
 }
 
 /// Whether this visitor is inside, or what place they have.
-pub fn waiting_room(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    match enter(passage, view, now) {
+pub fn waiting_room(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now) -> Flow {
+    let Some(id) = passage.route().waiting_room else { return Flow::Continue };
+    match enter(passage, site, id, view, now) {
         Flow::Continue if std::mem::take(&mut passage.uncounted) => {
             let session = passage.visit.as_ref().map(Inside::session);
-            count(passage, view, session, now)
+            count(passage, site, view, session, now)
         }
         flow => flow,
     }
 }
 
-fn enter(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
-    let Some(id) = passage.route().waiting_room else { return Flow::Continue };
-    if is_bypassed(passage, view, now) {
+fn enter(passage: &mut Passage, site: &Site, id: WaitingRoomId, view: &View<'_>, now: Now) -> Flow {
+    if is_bypassed(passage, site, view, now) {
         return Flow::Continue;
     }
     if own::is_preflight(view) {
@@ -156,11 +156,11 @@ fn enter(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
         passage.class = Class::Bulk;
         return Flow::Continue;
     }
-    let room = passage.site.room(id).clone();
+    let room = site.room(id);
     if let Some(answer) = room.elsewhere(view) {
         return Flow::Respond(answer);
     }
-    let presented = room.presented(view, passage.site.client_number(view.client), now);
+    let presented = room.presented(view, site.client_number(view.client), now);
     let asks = Asks::of(view, format(passage.route(), view));
     let entrance =
         if passage.mode == Mode::Wait { room.hold(presented, &asks, now) } else { room.visit(presented, &asks, now) };
@@ -191,8 +191,7 @@ fn enter(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
 }
 
 /// Whether this client neither waits nor counts.
-fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
-    let site = passage.site.clone();
+fn is_bypassed(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now) -> bool {
     let Some(room) = site.route(passage.route_id()).waiting_room.and_then(|id| site.policy.waiting_rooms.get(id.0))
     else {
         return false;
@@ -202,9 +201,9 @@ fn is_bypassed(passage: &mut Passage, view: &View<'_>, now: Now) -> bool {
 }
 
 /// Whether a copy answers: a fresh one always, an older one or a file where the mode says so.
-pub fn cache(passage: &mut Passage, view: &View<'_>, now: Now) -> Flow {
+pub fn cache(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now) -> Flow {
     passage.counts_for = copies::counts_for(passage, view);
-    let of_copy = copies::find(passage, view, now);
+    let of_copy = copies::find(passage, site, view, now);
     let stale = match &of_copy {
         Some(Flow::Respond(Answer {
             reason: Reason::Stale,

@@ -1,7 +1,6 @@
 //! What both doors share, and how it ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use pingora::proxy::{HttpProxy, http_proxy};
@@ -13,6 +12,7 @@ use super::{Addresses, Hooks, ProofKey, attempts, encoding, fill, second_door};
 use crate::clock::Clock;
 use crate::pipeline::answer::RequestId;
 use crate::pipeline::site::Site;
+use crate::tally::Tally;
 
 /// How connections end, when the edge does.
 #[derive(Clone, Debug)]
@@ -26,8 +26,19 @@ pub struct Ends {
 impl Ends {
     /// Whether an answer is the last of its connection.
     pub fn retiring(&self) -> bool {
-        *self.retiring.borrow()
+        says(&self.retiring)
     }
+
+    /// Whether an idle connection is to end.
+    pub fn shut_down(&self) -> bool {
+        says(&self.shutdown)
+    }
+}
+
+/// What a watch says, which begins with no. Asked with every request, so its lock is left alone as long as nothing
+/// was ever said.
+fn says(watch: &ShutdownWatch) -> bool {
+    !matches!(watch.has_changed(), Ok(false)) && *watch.borrow()
 }
 
 /// What both doors share.
@@ -44,7 +55,8 @@ pub struct Door {
     /// Turns to encode a body.
     pub(super) encoding: Arc<Semaphore>,
     proxy: std::sync::OnceLock<Arc<Proxy>>,
-    next_id: AtomicU64,
+    ids: Tally,
+    seed: u64,
 }
 
 /// Pingora's proxy with our hooks.
@@ -69,7 +81,8 @@ impl Door {
             ends,
             encoding: Arc::new(Semaphore::new(encoding::at_once(threads))),
             proxy: std::sync::OnceLock::new(),
-            next_id: AtomicU64::new(seed),
+            ids: Tally::default(),
+            seed,
         });
         let conf = Arc::new(ServerConf { threads, max_retries: attempts::MAX, ..ServerConf::default() });
         let mut proxy = http_proxy(&conf, Hooks { door: Arc::downgrade(&door) });
@@ -85,6 +98,6 @@ impl Door {
 
     /// The next request's id. Multiplied by an odd constant, neighbours look unlike.
     pub fn request_id(&self) -> RequestId {
-        RequestId::new(self.next_id.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        RequestId::new(self.ids.number().wrapping_add(self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 }

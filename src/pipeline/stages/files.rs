@@ -6,12 +6,12 @@ use crate::files::Asked;
 use crate::pipeline::Flow;
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
+use crate::pipeline::site::Site;
 use crate::pipeline::view::View;
 use crate::policy::{Files, Level, Policy, Route};
 
 /// Which file answers.
-pub fn files(passage: &mut Passage, view: &View<'_>, _: Now) -> Flow {
-    let site = passage.site.clone();
+pub fn files(passage: &mut Passage, site: &Site, view: &View<'_>, _: Now) -> Flow {
     let Some(rules) = of(&site.policy, site.route(passage.route_id())) else { return Flow::Continue };
     if !view.is_read() {
         return Flow::Respond(refusal(passage, view, Reason::MethodRefused).with("allow", "GET, HEAD"));
