@@ -48,6 +48,7 @@ pub use filling::{
 pub use proof::ProofKey;
 pub use resolve::Addresses;
 pub use watched::{Streams, outstays};
+pub use written::warn_of_widening;
 
 use attempts::Attempts;
 use failure::{drained, reason_of};

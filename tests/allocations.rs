@@ -172,7 +172,7 @@ fn a_fresh_hit_is_decided_without_allocating() {
         let selecting = Selecting::of(&vary::names(&parts).unwrap(), &fields);
         let entry = Entry::new(&parts, "page".into(), terms, now).for_requests(selecting);
         let mut key = Vec::new();
-        key::write(&mut key, &view, &site.policy.caches[0]);
+        key::write(&mut key, &view, &site.policy.caches[0], &site.policy.origins[0].name);
         site.store.insert(key.into(), Arc::new(entry), &fields, now.mono);
         let allocated = (0..3).map(|_| {
             let before = ALLOCATED.get();

@@ -285,3 +285,24 @@ fn an_origin_that_dies_under_load_is_not_missed_where_there_is_a_copy() {
 const BRIEF: &str = "[cache.brief]\nttl = \"1s\"\nstale_if_error = \"1h\"\nstale_while_revalidate = \"0s\"\n";
 const BRIEF_ROUTES: &str = "[[route]]\nname = \"brief\"\npath = \"/brief/**\"\ncache = \"brief\"\n\
     [[route]]\nname = \"rest\"\ncache = false\n";
+
+#[test]
+fn who_is_given_a_copy_only_because_nobody_is_to_be_asked_asks_nothing_of_it() {
+    let place = Origin::start(|request, to| {
+        if request.field("if-none-match").is_some() {
+            return to.write_all(b"HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n").is_ok();
+        }
+        ok(to, "ETag: \"v1\"\r\nCache-Control: max-age=1, stale-while-revalidate=60\r\n", "page")
+    });
+    let routes = "[cache.page]\n[[route]]\nname = \"pages\"\ncache = \"page\"\nat.elevated = \"stale\"\n";
+    let edge = Edge::start("", &(origin(place.address, 50) + routes));
+    assert_eq!(edge.get("/", "").text(), "page");
+    assert!(edge.cli(&["level", "pin", "elevated"]).status.success());
+    let is_stale = || edge.get("/", "Cookie: session=1\r\n").field("cache-status").unwrap().contains("ttl=-");
+    eventually("it is stale", is_stale);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(place.count(), 1, "a session's answer would be none for others");
+    assert_eq!(edge.get("/", "").text(), "page");
+    eventually("who may have it renews it", || place.count() == 2);
+    eventually("and it is fresh", || !edge.get("/", "").field("cache-status").unwrap().contains("ttl=-"));
+}

@@ -324,6 +324,20 @@ fn an_error_that_one_provokes_is_not_served_to_others() {
 }
 
 #[test]
+fn a_request_of_very_many_fields_takes_a_page_from_nobody() {
+    let place = Origin::start(fussy);
+    let edge = edge(&place);
+    let names: Vec<_> = (0..300).map(|i| format!("x-{i}")).collect();
+    let fields: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    for (i, mut door) in doors(&edge).into_iter().enumerate() {
+        let path = format!("/{i}");
+        assert_eq!(door.get(&path, &fields).status, 431);
+        let victim = edge.get(&path, "");
+        assert_eq!((victim.status, victim.text().as_str()), (200, "page"));
+    }
+}
+
+#[test]
 fn a_redirect_to_where_one_wished_is_not_served_to_others() {
     let place = Origin::start(|request, to| {
         let host = request.field("x-forwarded-host").or(request.field("host")).unwrap_or_default();

@@ -8,8 +8,9 @@ mod support;
 use std::io::Read;
 
 use support::client::get;
+use support::doors::doors;
 use support::origin::ok;
-use support::{Answer, Edge, H2, Origin, eventually, origin};
+use support::{Answer, Edge, H2, Origin, eventually, origin, write_policy};
 
 const ALL: &str = "Accept-Encoding: gzip, br, zstd\r\n";
 
@@ -141,6 +142,47 @@ fn nothing_is_encoded_where_the_policy_says_so() {
         let answer = client.get("/", ALL);
         assert_eq!((answer.field("content-encoding"), answer.field("vary")), (None, None));
         assert_eq!((answer.field("etag"), answer.text()), (Some("\"v1\""), text()));
+    }
+}
+
+#[test]
+fn nothing_is_encoded_any_more_once_the_policy_says_so() {
+    let place = page();
+    let edge = edge(&place, "");
+    let mut client = edge.connect();
+    eventually("it is encoded", || client.get("/", ALL).field("content-encoding") == Some("zstd"));
+    let text = std::fs::read_to_string(edge.dir().join("seawall.toml")).unwrap();
+    write_policy(edge.dir(), &text.replace("[cache.page]\n", "[cache.page]\ncompress = false\n"));
+    edge.signal(libc::SIGHUP);
+    eventually("it is as it came", || client.get("/", ALL).field("content-encoding").is_none());
+    let asked = place.count();
+    assert_eq!((client.get("/", ALL).text(), place.count()), (self::text(), asked), "the copy is still good");
+}
+
+#[test]
+fn parts_are_joined_by_no_date_that_several_codings_have() {
+    let date = "Thu, 26 Nov 2026 10:00:00 GMT";
+    let place = Origin::start(move |_, to| {
+        ok(to, &format!("Content-Type: text/html\r\nLast-Modified: {date}\r\nCache-Control: max-age=60\r\n"), text())
+    });
+    let edge = edge(&place, "");
+    let mut client = edge.connect();
+    eventually("it is encoded", || client.get("/", ALL).field("content-encoding") == Some("zstd"));
+    let rest = client.get("/", &format!("{ALL}Range: bytes=100-\r\nIf-Range: {date}\r\n"));
+    assert_eq!(rest.status, 200, "the client's beginning may be of the coded text");
+    assert_eq!(client.get("/", "Range: bytes=0-3\r\n").text(), "what");
+}
+
+#[test]
+fn a_304_says_nothing_of_a_coding_through_either_door() {
+    let place = page();
+    let edge = edge(&place, "");
+    let mut client = edge.connect();
+    eventually("it is encoded", || client.get("/", ALL).field("content-encoding") == Some("zstd"));
+    for mut door in doors(&edge) {
+        let answer = door.get("/", &[("If-None-Match", "\"v1\""), ("Accept-Encoding", "zstd")]);
+        let names: Vec<_> = ["content-encoding", "content-type", "last-modified"].map(|n| answer.field(n)).into();
+        assert_eq!((answer.status, names), (304, vec![None; 3]), "{answer:?}");
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use support::client::{End, get};
+use support::doors::doors;
 use support::h2::Asked;
 use support::origin::{Busy, Gate, ok};
 use support::{Client, Edge, H2, Origin, eventually};
@@ -203,6 +204,32 @@ fn a_failure_is_never_given_where_there_is_a_copy() {
         assert_eq!((stale.status, stale.text().as_str()), (200, "page"));
     }
     assert!(times.least() >= Duration::from_secs(1), "{:?} between two", times.least());
+}
+
+#[test]
+fn a_failure_whose_body_comes_late_is_remembered_too_where_there_is_a_copy() {
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = down.clone();
+    let place = Origin::start(move |_, to| {
+        if !is_down.load(Ordering::SeqCst) {
+            return ok(to, "Cache-Control: max-age=0, stale-if-error=600\r\n", "page");
+        }
+        let head = to.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(100));
+        head.and_then(|()| to.write_all(b"down")).is_ok()
+    });
+    let edge = edge(place.address, 20, "negative_ttl = \"1h\"");
+    for mut door in doors(&edge) {
+        down.store(false, Ordering::SeqCst);
+        assert_eq!(door.get("/", &[]).text(), "page");
+        down.store(true, Ordering::SeqCst);
+        let asked = place.count();
+        for _ in 0..5 {
+            assert_eq!(door.get("/", &[]).text(), "page");
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        assert_eq!(place.count(), asked + 1);
+    }
 }
 
 #[test]

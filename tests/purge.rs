@@ -254,6 +254,7 @@ fn what_is_purged_is_hidden_in_the_snapshot_and_stays_so_after_a_restart() {
     for _ in 0..2 {
         assert_eq!(shown(&edge, "/shown/"), gone);
         assert_eq!(shown(&edge, "/shown"), gone);
+        assert_eq!(shown(&edge, "/shown/?utm_source=mail"), gone, "a file stands for every query");
         let by_another_name = edge.connect().send("GET /shown/ HTTP/1.1\r\nHost: other.example\r\n\r\n").answer();
         assert_eq!(by_another_name.reason(), "level_refused");
         assert_eq!(shown(&edge, "/other/"), once("other"));

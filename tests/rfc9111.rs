@@ -144,6 +144,9 @@ fn a_head_is_answered_by_what_a_get_left_and_its_own_answer_renews_or_outdates_i
         tag.store(1, Ordering::SeqCst);
         assert_eq!(door.get("/", &[]).text(), "page");
         assert_hit(&door.ask("HEAD", "/", &[]));
+        // Nothing is kept of an answer to one who says so (§5.2.1.5).
+        door.ask("HEAD", "/", &[("cache-control", "no-cache, no-store")]);
+        assert_eq!(door.get("/", &[]).field("x-method"), Some("GET"));
         // One who wishes for news asks the origin, and what it says is news for all.
         door.ask("HEAD", "/", &[("cache-control", "no-cache")]);
         let renewed = door.get("/", &[]);

@@ -111,9 +111,7 @@ async fn purge(
     let (purged, kept) = edge.purge(&targets, soft).await;
     tracing::info!(who, why, soft, targets = named.join(", "), more, "purged");
     if purged.widened {
-        tracing::warn!(
-            "more targets are purged than can be told apart: what is as old as the oldest of them is purged"
-        );
+        crate::proxy::warn_of_widening();
     }
     if let Err(error) = &kept {
         tracing::error!(%error, "the purge is in force, but would not outlive a restart");

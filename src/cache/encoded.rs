@@ -17,6 +17,7 @@ use super::freshness::ResponseParts;
 use super::key::Encodings;
 use super::store::Store;
 use super::weight;
+use crate::policy;
 
 /// A body smaller than this is hardly smaller encoded.
 pub const LEAST: usize = 1 << 10;
@@ -26,6 +27,10 @@ const MOST: usize = 8 << 20;
 const ZSTD_LEVEL: i32 = 7;
 const BR_QUALITY: i32 = 5;
 const GZIP_LEVEL: u32 = 6;
+
+/// Fields about the bytes as they were sent (RFC 9530), or about parts of them: none of these is true of another
+/// form of them.
+pub const OF_THE_BYTES: [&str; 5] = ["content-digest", "repr-digest", "digest", "content-md5", "accept-ranges"];
 
 /// A content coding (RFC 9110 §8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,13 @@ pub fn is_encodable(response: &ResponseParts<'_>) -> bool {
         && response.values("content-range").next().is_none()
         && !said("cache-control", b"no-transform")
         && !said("vary", b"*")
+}
+
+/// The codings of an entry of which the origin has said something new: the same body, so that what was made of it is
+/// still right, where it may be made at all.
+pub fn codings_of(entry: &Entry, now_says: &ResponseParts<'_>, cache: &policy::Cache) -> Option<Arc<Encoded>> {
+    let wanted = cache.compress && is_encodable(now_says);
+    wanted.then(|| entry.codings().cloned().unwrap_or_default())
 }
 
 /// Whether these values of Vary say that the answer differs by coding.

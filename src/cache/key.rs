@@ -105,23 +105,25 @@ impl Encodings {
 /// Writes the key of a request over what `key` holds. Allocates only if `key` must grow.
 ///
 /// GET and HEAD share a key: a HEAD is answered from what a GET left. The cache's name is part of
-/// it: what one cache's rules let in is not for another's. Which of several answers under a key is for a
+/// it: what one cache's rules let in is not for another's. So is the origin's: two routes may have a cache in common, and
+/// go to two. Which of several answers under a key is for a
 /// request, [`super::vary`] says.
-pub fn write(key: &mut Vec<u8>, view: &View<'_>, cache: &policy::Cache) {
+pub fn write(key: &mut Vec<u8>, view: &View<'_>, cache: &policy::Cache, origin: &str) {
     key.clear();
     key.push(match view.scheme {
         Scheme::Http => 0,
         Scheme::Https => 1,
     });
-    part(key, |key| key.extend_from_slice(cache.name.as_bytes()));
+    part(key, |key| {
+        part(key, |key| key.extend_from_slice(cache.name.as_bytes()));
+        key.extend_from_slice(origin.as_bytes());
+    });
     part(key, |key| {
         for name in &cache.vary_cookies {
-            // No cookie is not the same as an empty one.
+            // No cookie is not the same as an empty one; and another policy may name others.
             if let Some(value) = cookie(view, name) {
-                key.push(1);
+                part(key, |key| key.extend_from_slice(name.as_bytes()));
                 part(key, |key| key.extend_from_slice(value));
-            } else {
-                key.push(0);
             }
         }
     });
@@ -142,7 +144,11 @@ pub fn url(key: &[u8]) -> &[u8] {
 
 /// Writes what [`url()`] finds in the keys of this URL.
 pub fn write_url<'q>(key: &mut Vec<u8>, host: &str, path: &str, parameters: impl Iterator<Item = &'q str>) {
-    part(key, |key| key.extend(host.bytes().map(|b| b.to_ascii_lowercase())));
+    part(key, |key| {
+        let start = key.len();
+        key.extend_from_slice(host.as_bytes());
+        key.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+    });
     part(key, |key| key.extend_from_slice(path.as_bytes()));
     // Last, so that it needs no length: but no query is not the same as an empty one.
     for (i, pair) in parameters.enumerate() {
@@ -224,7 +230,7 @@ mod tests {
 
     fn key(view: &View<'_>) -> Vec<u8> {
         let mut key = vec![1, 2, 3];
-        write(&mut key, view, &cache());
+        write(&mut key, view, &cache(), "shop");
         key
     }
 
@@ -270,22 +276,28 @@ mod tests {
     #[test]
     fn two_caches_share_nothing() {
         let (view, mut one, mut other) = (view(&[]), Vec::new(), Vec::new());
-        write(&mut one, &view, &cache());
-        write(&mut other, &view, &policy::Cache { name: "other".into(), ..cache() });
+        write(&mut one, &view, &cache(), "shop");
+        write(&mut other, &view, &policy::Cache { name: "other".into(), ..cache() }, "shop");
         assert_ne!(one, other);
+        let (names, origin) = (policy::Cache { name: "p".into(), ..cache() }, "ageshop");
+        write(&mut other, &view, &names, origin);
+        assert_ne!(one, other, "nor do two origins");
         assert_eq!(url(&one), url(&other), "but they hold the same URL");
     }
 
     #[test]
     fn the_cookies_that_choose_a_variant_are_in_the_key_and_no_others() {
         let cache = policy::Cache { vary_cookies: vec!["currency".into(), "lang".into()], ..cache() };
-        let key = |cookies: &str| {
+        let key = |cookies: &str, cache: &policy::Cache| {
             let fields = [Field { name: "cookie", value: cookies.as_bytes() }];
             let mut key = Vec::new();
-            write(&mut key, &view(&fields), &cache);
+            write(&mut key, &view(&fields), cache, "shop");
             key
         };
-        assert_eq!(key("currency=EUR; a=1"), key("b=2; currency=EUR; currency=USD"));
+        assert_eq!(key("currency=EUR; a=1", &cache), key("b=2; currency=EUR; currency=USD", &cache));
+        let renamed = policy::Cache { vary_cookies: vec!["ab".into(), "lang".into()], ..cache.clone() };
+        assert_ne!(key("currency=EUR", &cache), key("ab=EUR", &renamed), "a policy that names another cookie");
+        let key = |cookies: &str| key(cookies, &cache);
         let keys = ["", "currency=EUR", "currency=USD", "currency=", "lang=EUR", "currency=EUR; lang=de"].map(key);
         assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), keys.len());
         assert!(keys.iter().all(|key| url(key) == url(&keys[0])));

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use http::HeaderName;
+
 use super::freshness::http_date;
 use crate::pipeline::view::View;
 
@@ -25,6 +27,13 @@ pub enum Precondition {
     Full,
     /// 304: the client has it.
     NotModified,
+}
+
+/// Whether a 304 repeats a field of the answer that the client has (RFC 9110 §15.4.5). One that says more may be
+/// taken for what is new (RFC 9111 §3.2): a coding of other bytes than the client's.
+pub fn is_repeated(name: &HeaderName) -> bool {
+    const REPEATED: [&str; 6] = ["cache-control", "content-location", "date", "etag", "expires", "vary"];
+    REPEATED.iter().any(|repeated| name == repeated)
 }
 
 /// Weighs a GET's or HEAD's preconditions in the order of RFC 9110 §13.2.2: If-None-Match, and

@@ -17,12 +17,14 @@ use parking_lot::Mutex;
 
 use crate::clock::{Mono, Now};
 
+mod asked;
 mod mark;
 mod name;
 mod record;
 mod table;
 mod target;
 
+pub use asked::Asked;
 pub use mark::{Mark, Tags};
 pub use name::{DEPTH_MAX, Names};
 pub use record::{BadRecord, Record};
@@ -204,6 +206,7 @@ impl Purges {
         let table = self.table.load();
         let mut found = Found::default();
         found.add(&table.everything);
+        found.written(&table.written_joined);
         found.add_tags(&table, tags);
         for name in names {
             table.find(*name).into_iter().for_each(|row| found.add(row));

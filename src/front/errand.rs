@@ -79,7 +79,7 @@ pub(super) async fn answered(mut on: Connection, mut errand: Errand, answer: Ans
     errand.terms.keep_alive &= !on.gives_up(reason, &errand.passage.site);
     let common = errand.passage.common_fields();
     let now = on.door.clock.now();
-    let mut rendered = render::answer(answer, common, errand.terms, now, on.conn.out());
+    let mut rendered = render::answer(&answer, &common, errand.terms, now, on.conn.out());
     let sent = on.send(&mut rendered.rest).await;
     errand.passage.finish(reason, status, rendered.body_bytes, on.door.clock.mono());
     sent.ok()?;

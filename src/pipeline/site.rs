@@ -199,6 +199,14 @@ impl Site {
         self.store.purges().purge_all(targets.iter().chain(&more), soft, now)
     }
 
+    /// Makes stale what is held of URLs that were written to (RFC 9111 §4.4).
+    pub fn outdate(&self, written: &[Target], now: Now) -> Option<Purged> {
+        let mut targets: Vec<_> = written.iter().flat_map(|target| self.as_kept(target)).collect();
+        targets.extend_from_slice(written);
+        targets.retain(|target| target.may_be_held(self.store.asked()));
+        (!targets.is_empty()).then(|| self.store.purges().purge_all(&targets, true, now))
+    }
+
     /// A URL as the caches' keys have it, where they leave some of its query out.
     fn as_kept(&self, target: &Target) -> Vec<Target> {
         let (Target::Url { host, path_and_query } | Target::Written { host, path_and_query }) = target else {
@@ -232,20 +240,24 @@ impl Site {
         let find = |query: Option<&str>| {
             snapshot.find(&Wanted { host, path: view.path, raw_path: view.raw_path, query, accepts })
         };
-        let file = find(view.query).or_else(|| {
-            let ignored = self.cache_of(route).map_or(&[][..], |cache| &cache.ignore_query);
-            view.query.and_then(|query| find(key::kept_query(query, ignored).as_deref()))
-        })?;
+        let ignored = self.cache_of(route).map_or(&[][..], |cache| &cache.ignore_query);
+        let kept = view.query.and_then(|query| key::kept_query(query, ignored));
+        let found = find(view.query).map(|file| (file, view.query));
+        let (file, found_by) = found.or_else(|| Some((find(kept.as_deref())?, kept.as_deref())))?;
         let since = Stamp::from_unix_ms(file.since_unix_ms);
-        let stored = Stored {
-            host: (!file.any_host).then_some(host),
-            path: view.raw_path,
-            query: view.query,
-            names: file.tags.names(),
-            tags: file.tags.kind(),
-            stamp: since,
+        let is_purged = |query| {
+            self.store.purges().is_hidden(&Stored {
+                host: (!file.any_host).then_some(host),
+                path: view.raw_path,
+                query,
+                names: file.tags.names(),
+                tags: file.tags.kind(),
+                stamp: since,
+            })
         };
-        let purged = self.store.purges().is_hidden(&stored);
+        // By the URL as it is asked for, and by the one that the file is of.
+        let own = if file.any_query { None } else { found_by };
+        let purged = is_purged(view.query) || (own != view.query && is_purged(own));
         (!purged && newer_than.is_none_or(|written| since > written)).then_some(file)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use crate::cache::encoded::codings_of;
 use crate::cache::entry::Entry;
 use crate::cache::freshen::{self, HeadSays};
 use crate::cache::freshness::{Exchange, ResponseParts, Store, judge};
@@ -37,8 +38,8 @@ fn to_write(passage: &Passage, response: &ResponseParts<'_>, now: Now) {
     let host = key::bare_host(&seen.host, passage.scheme);
     let written = |page: String| Target::Written { host: host.into(), path_and_query: page.into() };
     let targets: Vec<_> = outdated(&write, response).into_iter().map(written).collect();
-    if !targets.is_empty() {
-        passage.site.purge(&targets, true, now);
+    if passage.site.outdate(&targets, now).is_some_and(|purged| purged.widened) {
+        super::warn_of_widening();
     }
 }
 
@@ -62,8 +63,8 @@ fn to_head(passage: &Passage, session: &Session, key: &[u8], response: &Response
                     let renewed = renewed
                         .for_requests(entry.selecting().clone())
                         .marked(entry.mark().asked_again(entry.mark().stamp()));
-                    let renewed = match entry.codings() {
-                        Some(codings) => renewed.encodable(codings.clone()),
+                    let renewed = match codings_of(entry, &parts, cache) {
+                        Some(codings) => renewed.encodable(codings),
                         None => renewed,
                     };
                     passage.site.store.insert(key.into(), Arc::new(renewed), &asked, now.mono);

@@ -9,6 +9,7 @@ use pingora::{Error, ErrorType};
 
 use super::fill::{Head, Reader};
 use super::{Result, snapshot_file};
+use crate::cache::precondition::is_repeated;
 use crate::cache::range::Partial;
 use crate::pipeline::answer::{Answer, Content, Prepared};
 use crate::pipeline::passage::Passage;
@@ -38,16 +39,8 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
             (response, entry.body().clone())
         }
         Content::Part(entry, part) => partial(*part, entry.fields())?,
-        Content::NotModified(entry) => {
-            let mut response = copied(304, entry.fields())?;
-            response.remove_header(&header::CONTENT_TYPE);
-            (response, Bytes::new())
-        }
-        Content::FileNotModified(file) => {
-            let mut response = copied(304, &file.fields)?;
-            response.remove_header(&header::CONTENT_TYPE);
-            (response, Bytes::new())
-        }
+        Content::NotModified(entry) => (not_modified(entry.fields())?, Bytes::new()),
+        Content::FileNotModified(file) => (not_modified(&file.fields)?, Bytes::new()),
         Content::File(file, _) => snapshot(&file, Bytes::new())?,
         Content::FileRead(file, body) => snapshot(&file, body)?,
         Content::FilePart(file, part) => partial(*part, &file.fields)?,
@@ -124,6 +117,14 @@ fn made(status: u16, content_type: &str, length: usize) -> Result<ResponseHeader
 fn copied(status: u16, fields: &[(HeaderName, HeaderValue)]) -> Result<ResponseHeader> {
     let mut response = ResponseHeader::build(status, Some(fields.len() + 4))?;
     for (name, value) in fields {
+        response.append_header(name.clone(), value.clone())?;
+    }
+    Ok(response)
+}
+
+fn not_modified(fields: &[(HeaderName, HeaderValue)]) -> Result<ResponseHeader> {
+    let mut response = ResponseHeader::build(304, Some(8))?;
+    for (name, value) in fields.iter().filter(|(name, _)| is_repeated(name)) {
         response.append_header(name.clone(), value.clone())?;
     }
     Ok(response)

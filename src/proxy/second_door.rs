@@ -14,7 +14,7 @@ use super::fill::{Head, Missed, Reader};
 use super::filling::{self, Miss};
 use super::watched::watch;
 use super::{Answered, Carried, Ctx, Door, Result, Role, reply, static_file};
-use crate::front::head::is_host;
+use crate::front::head::{MAX_FIELDS, is_host};
 use crate::pipeline::answer::{Answer, Format};
 use crate::pipeline::client::identify;
 use crate::pipeline::passage::Passage;
@@ -112,6 +112,9 @@ fn unwelcome(view: &View<'_>, max_header_size: usize) -> Option<Reason> {
     if view.field("expect").is_some_and(|e| !e.eq_ignore_ascii_case("100-continue")) {
         return Some(Reason::ExpectationFailed);
     }
+    if view.fields.len() > MAX_FIELDS {
+        return Some(Reason::HeaderTooLarge);
+    }
     // RFC 9113 §6.5.2 counts 32 bytes a field more; the policy means what is sent.
     let size: usize = view.fields.iter().map(|f| f.name.len() + f.value.len() + 4).sum();
     (size + view.raw_path.len() > max_header_size).then_some(Reason::HeaderTooLarge)
@@ -196,6 +199,8 @@ async fn by_fill(
             Ok(head) if head.is_error() && passage.has_fallback(door.clock.now()) => {
                 passage.copy.failed = Some(head.status);
                 let answer = passage.fall_back(Reason::OriginFailed, Duration::ZERO, door.clock.now());
+                // To its end: that is when those who come hear of it, rather than ask the origin again.
+                filling::read_on(reader);
                 return Ok(Filled::Answer(Box::new(answer)));
             }
             Ok(head) => {

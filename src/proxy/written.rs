@@ -29,6 +29,11 @@ pub fn hear(passage: &mut Passage, session: &Session, response: &mut ResponseHea
     Ok(())
 }
 
+/// Says that a purge took more than it named.
+pub fn warn_of_widening() {
+    tracing::warn!("more targets are purged than can be told apart: what is as old as the oldest of them is purged");
+}
+
 /// Cache-Group-Invalidation (RFC 9875 §3).
 fn invalidate(passage: &Passage, response: &ResponseHeader, now: Now) {
     if !response.headers.contains_key(tags::INVALIDATION) {
@@ -39,6 +44,9 @@ fn invalidate(passage: &Passage, response: &ResponseHeader, now: Now) {
         response.headers.iter().map(|(n, v)| Field { name: n.as_str(), value: v.as_bytes() }).collect();
     let stale = tags::invalidated(&ResponseParts { status: response.status.as_u16(), fields: &fields }, host);
     if !stale.is_empty() {
-        passage.site.store.purges().purge_all(&stale, true, now);
+        let purged = passage.site.store.purges().purge_all(&stale, true, now);
+        if purged.widened {
+            warn_of_widening();
+        }
     }
 }

@@ -5,15 +5,11 @@ use std::sync::{Arc, OnceLock};
 use http::header::{self, HeaderName, HeaderValue};
 
 use super::{Entry, OVERHEAD};
-use crate::cache::encoded::{Coding, Encoded, Job, varies_by_coding};
+use crate::cache::encoded::{Coding, Encoded, Job, OF_THE_BYTES, varies_by_coding};
 use crate::cache::freshness::ResponseParts;
 use crate::cache::key::Encodings;
 use crate::clock::Now;
 use crate::pipeline::view::Field;
-
-/// Fields about the bytes as they were sent (RFC 9530), or about parts of them: none of these is true of
-/// another coding.
-const OF_THE_BYTES: [&str; 5] = ["content-digest", "repr-digest", "digest", "content-md5", "accept-ranges"];
 
 /// The codings of an entry.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::cache::freshness::{ResponseParts, withheld};
+use crate::cache::precondition::is_repeated;
 use crate::clock::Now;
 
 /// Not kept whatever Connection says: fields for one connection (RFC 9110 §7.6.1), for the proxy
@@ -27,9 +28,6 @@ const NOT_KEPT: [&str; 14] = [
     "set-cookie",
     "set-cookie2",
 ];
-
-/// What a 304 repeats (RFC 9110 §15.4.5).
-const NOT_MODIFIED: [&str; 6] = ["cache-control", "content-location", "date", "etag", "expires", "vary"];
 
 /// A field that is kept: its name as it came, and parsed.
 pub(super) struct Kept<'a> {
@@ -79,7 +77,7 @@ pub(super) fn write(status: u16, kept: &[Kept<'_>], body_len: usize) -> Head {
         push(&mut full, field.spelled, &field.value);
         let end = full.len() - 2;
         places.push(end - field.value.len()..end);
-        if NOT_MODIFIED.iter().any(|name| field.name == *name) {
+        if is_repeated(&field.name) {
             push(&mut not_modified, field.spelled, &field.value);
         }
     }

@@ -44,9 +44,9 @@ impl CacheControl {
     }
 
     /// The origin says that anyone may have it (`public`, or `s-maxage`, which only speaks to
-    /// shared caches).
+    /// shared caches: that of 0 says that nobody else may without being asked about, §5.2.2.10).
     pub fn is_shared(&self) -> bool {
-        self.public || self.s_maxage.is_some()
+        self.public || self.s_maxage.is_some_and(|age| !age.is_zero())
     }
 
     /// Whether an answer to a request with Authorization may be kept (§3.5).

@@ -245,6 +245,11 @@ fn a_personal_answer_is_stored_only_when_the_origin_says_that_it_is_anyones() {
     assert_eq!(personal("max-age=60"), Store::No(Unstorable::Personal));
     assert!(terms_of(personal("public, max-age=60")).public);
     assert!(terms_of(personal("s-maxage=60")).public);
+    for nobody_elses in ["max-age=60, s-maxage=0", "no-cache, s-maxage=0", "s-maxage=x"] {
+        assert_eq!(personal(nobody_elses), Store::No(Unstorable::Personal), "{nobody_elses}: RFC 9111 §5.2.2.10");
+        let authorized = judged(200, &[("Cache-Control", nobody_elses)], Lookup::Authorized, &overriding());
+        assert_eq!(authorized, Store::No(Unstorable::Personal), "{nobody_elses}: RFC 9111 §3.5");
+    }
     assert_eq!(judged(200, &[], Lookup::Personal, &overriding()), Store::No(Unstorable::Personal));
     assert!(!terms_of(plain(&[("Cache-Control", "max-age=60")])).public);
 }

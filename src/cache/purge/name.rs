@@ -29,6 +29,11 @@ pub(super) const fn written(name: u64) -> u64 {
     name | 2
 }
 
+/// Whether a name is of a place that was written to.
+pub(super) const fn is_written(name: u64) -> bool {
+    name & 3 == 2
+}
+
 /// All names of one URL but for its tags, as an entry keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {

@@ -1,6 +1,6 @@
 //! What is to be purged, and how a person writes it.
 
-use super::name;
+use super::{Asked, name};
 use crate::pipeline::path::normalise;
 
 /// One purge.
@@ -116,6 +116,14 @@ impl Target {
             }
             Self::Tag(tag) => Some(name::tag(tag)),
             Self::Everything => None,
+        }
+    }
+
+    /// Whether something may be held that it means, where it means one URL that was written to.
+    pub fn may_be_held(&self, asked: &Asked) -> bool {
+        match self {
+            Self::Written { host, .. } => self.at(host).is_none_or(|url| asked.has(url)),
+            _ => true,
         }
     }
 

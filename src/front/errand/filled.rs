@@ -28,6 +28,8 @@ pub(super) async fn by_fill(mut on: Connection, mut errand: Errand, key: &[u8], 
                 errand.passage.copy.failed = Some(head.status);
                 let now = on.door.clock.now();
                 let answer = errand.passage.fall_back(Reason::OriginFailed, Duration::ZERO, now);
+                // To its end: that is when those who come hear of it, rather than ask the origin again.
+                proxy::read_on(reader);
                 return answered(on, errand, answer).await;
             }
             Ok(head) => {

@@ -10,7 +10,7 @@ use crate::cache::directives::Directives;
 use crate::cache::entry::{Entry, State};
 use crate::cache::fill_request::is_nobodys;
 use crate::cache::key::{self, Encodings};
-use crate::cache::precondition::{Precondition, parts_asked};
+use crate::cache::precondition::{Precondition, Validators, parts_asked};
 use crate::cache::range::{self, Partial};
 use crate::cache::remembered::{Failure, Known};
 use crate::cache::request::{Bypass, Lookup, read};
@@ -22,6 +22,7 @@ use crate::pipeline::Flow;
 use crate::pipeline::answer::{Answer, Content, Fields};
 use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
+use crate::pipeline::site::Site;
 use crate::pipeline::view::View;
 use crate::policy::{Level, Mode};
 use crate::snapshot::address::Address;
@@ -41,8 +42,7 @@ thread_local! {
 }
 
 /// A copy, where one answers; otherwise notes what is held for those who ask the origin.
-pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<Flow> {
-    let site = passage.site.clone();
+pub(super) fn find(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now) -> Option<Flow> {
     let rules = site.cache_of(site.route(passage.route_id()))?;
     let asked = read(view, rules);
     passage.copy.lookup = Some(asked.lookup);
@@ -55,7 +55,7 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     let wishes = if asked.wishes { Directives::of(view) } else { Directives::default() };
     let wishes = granted(wishes, rules.request_directives, passage.level);
     let mut bytes = KEY.take();
-    key::write(&mut bytes, view, rules);
+    key::write(&mut bytes, view, rules, &passage.origin().name);
     let held = site.store.get_hot(&bytes, now.mono);
     let entry = held.as_ref().and_then(|variants| variants.select(view.fields)).cloned();
     let too_old = entry.as_ref().is_some_and(|entry| written.is_some_and(|at| entry.mark().stamp() <= at));
@@ -69,14 +69,16 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
     match (verdict, entry) {
         (Reuse::Serve(state), Some(entry)) => {
             // A part is one of the whole as it came.
-            let coded = if asked.range || entry.codings().is_none() {
+            let coded = if !rules.compress || asked.range || entry.codings().is_none() {
                 None
             } else {
                 let accepted = Encodings::of(view.fields);
                 passage.copy.encode = entry.to_be_coded(&bytes, accepted);
                 entry.coded_for(accepted)
             };
-            if state == State::StaleWhileRevalidate && matches!(passage.mode, Mode::Pass | Mode::Stale) {
+            // What a visitor is given only because nobody is to be asked, they can't renew.
+            let is_theirs = entry.may_answer(asked.lookup);
+            if state == State::StaleWhileRevalidate && is_theirs && matches!(passage.mode, Mode::Pass | Mode::Stale) {
                 ask_about(passage, view, &entry, held.as_deref());
                 passage.copy.name(view, rules);
                 passage.copy.key = Some(bytes.as_slice().into());
@@ -105,7 +107,7 @@ pub(super) fn find(passage: &mut Passage, view: &View<'_>, now: Now) -> Option<F
             }
             if view.method == "GET" && !wishes.no_store {
                 passage.copy.key = Some(bytes.into());
-            } else if view.method == "HEAD" && is_nobodys(view, rules) {
+            } else if view.method == "HEAD" && !wishes.no_store && is_nobodys(view, rules) {
                 passage.copy.renews = Some(bytes.into());
             }
             None
@@ -212,6 +214,10 @@ pub(crate) fn content(passage: &Passage, view: &View<'_>, entry: Arc<Entry>, ran
 
 /// RFC 9110 §14.2: of a 200, and only while the client's other parts are of the same whole.
 fn part(passage: &Passage, view: &View<'_>, entry: &Entry) -> Option<Partial> {
-    let line = parts_asked(view, &entry.validators()).filter(|_| entry.status() == 200)?;
+    // RFC 9110 §8.8.1: a date that several codings have is not by which parts of one may be joined.
+    let in_codings = entry.codings().is_some();
+    let validators =
+        Validators { last_modified: entry.validators().last_modified.filter(|_| !in_codings), ..entry.validators() };
+    let line = parts_asked(view, &validators).filter(|_| entry.status() == 200)?;
     Partial::of(&range::parse(line, entry.body().len()), entry.body(), entry.fields(), passage.id)
 }

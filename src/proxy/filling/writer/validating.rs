@@ -6,8 +6,9 @@ use super::super::fields::{end_to_end, unconditional};
 use super::super::storing::Kept;
 use super::super::{Miss, room_for_fields, run, said};
 use super::Writer;
+use crate::cache::encoded::codings_of;
 use crate::cache::freshen;
-use crate::cache::freshness::{Exchange, ResponseParts, Store, judge};
+use crate::cache::freshness::{Exchange, ResponseParts, Store, Unstorable, judge};
 use crate::cache::purge::{Tags, Verdict};
 use crate::cache::vary::{self, Selecting};
 use crate::clock::Now;
@@ -72,12 +73,14 @@ impl Writer {
                     said if said.tags() == Tags::None => entry.mark().asked_again(self.stamp),
                     said => said,
                 };
-                // The same body: what was made of it is still right.
-                let codings = entry.codings().cloned();
+                let codings = codings_of(&entry, &parts, cache);
                 self.keep(passage, Kept { status, fields, length, terms, selecting, mark, body, codings }, now);
             }
-            _ => {
-                entry.expire(now.mono);
+            (verdict, _) => {
+                // That it is not for this one says nothing of those whom it is for.
+                if !matches!(verdict, Some((Store::No(Unstorable::Personal), _))) {
+                    entry.expire(now.mono);
+                }
                 self.for_leader(Head { status, fields, length, said: Some(304), ..Head::default() });
             }
         }
