@@ -240,6 +240,10 @@ impl ProxyHttp for Hooks {
         ctx.reached = true;
         ctx.status = response.status.as_u16();
         ctx.streams = forward::is_stream(response);
+        if ctx.status == 101 {
+            // From here on the client's silence is no body that does not come.
+            session.set_read_timeout(Some(door.site.load().policy.edge.idle_timeout));
+        }
         ctx.observe(Contact::Reached, now);
         let (passage, attempts) = ctx.passage_and_attempts()?;
         if attempts.answered(response, passage, session, now) {
@@ -309,7 +313,11 @@ impl ProxyHttp for Hooks {
         ctx: &mut Ctx,
         reused: bool,
     ) -> Box<Error> {
-        let mut e = e.more_context(format!("server {peer}"));
+        let mut e = if stalled(&e, session, ctx) {
+            Error::explain(ErrorType::HTTPStatus(408), "the body stopped coming").into_down()
+        } else {
+            e.more_context(format!("server {peer}"))
+        };
         let Ok(now) = self.door().map(|door| door.clock.now()) else {
             // Pingora panics where it is left undecided.
             e.set_retry(false);
@@ -386,6 +394,13 @@ impl ProxyHttp for Hooks {
     fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: pingora::proxy::ProxyWarnLogContext) -> bool {
         true
     }
+}
+
+/// Whether it is the client, rather than the origin, from which nothing came: over HTTP/2 pingora has no timer for a
+/// body's silence, and the origin can't answer what it has not heard.
+fn stalled(e: &Error, session: &mut Session, ctx: &Ctx) -> bool {
+    let timed_out = *e.etype() == ErrorType::ReadTimedout && *e.esource() == ErrorSource::Upstream;
+    timed_out && !ctx.reached && session.is_http2() && !session.is_body_done()
 }
 
 const STREAMS_FULL: &str = "no stream is free";

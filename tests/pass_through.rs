@@ -4,8 +4,9 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use http::Method;
 use support::client::get;
@@ -285,4 +286,49 @@ fn connections_to_the_origin_are_used_again() {
         assert_eq!(edge.get(&format!("/{i}"), "").status, 200);
     }
     assert!(place.connections() <= 2, "{}", place.connections());
+}
+
+#[test]
+fn an_upgraded_connection_may_be_silent_for_as_long_as_an_idle_one() {
+    let place = Origin::start(|_, to| {
+        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        let mut said = [0; 5];
+        to.write_all(head.as_bytes()).is_ok() && to.read_exact(&mut said).is_ok() && to.write_all(&said).is_ok()
+    });
+    let rest = origin(place.address, 1) + "[[route]]\nname = \"all\"\ncache = false\n";
+    let edge = Edge::start("body_timeout = \"1s\"\nidle_timeout = \"1m\"\n", &rest);
+    let mut client = edge.connect();
+    client.send(get("/", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    assert_eq!(client.head().status, 101);
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(client.send("hello").bytes(5), b"hello");
+}
+
+#[test]
+fn one_who_takes_no_answer_loses_its_place_whatever_the_answer_is() {
+    let place = Origin::start(|request, to| {
+        let fields = format!("X-Long: {}\r\n", "x".repeat(6000));
+        let body = if request.method == "HEAD" { "" } else { "1" };
+        to.write_all(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\n\r\n{body}").as_bytes()).is_ok()
+    });
+    let rest = origin(place.address, 1) + "[[route]]\nname = \"all\"\ncache = false\n";
+    let edge = Edge::start("body_timeout = \"1s\"\n", &rest);
+    let mut greedy = edge.connect();
+    // More heads than the sockets between hold, and none is read.
+    let head = "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    greedy.send(head.repeat(3000));
+    eventually("it takes no more", || {
+        let before = place.count();
+        std::thread::sleep(Duration::from_millis(300));
+        place.count() == before && before > 10
+    });
+    eventually("its place is another's", || edge.get("/", "").status != 503 && edge.count("client_gone") > 0);
+}
+
+#[test]
+fn http_1_0_that_names_no_host_goes_on_with_one() {
+    let place = Origin::start(|request, to| ok(to, "", request.field("host").unwrap_or("none")));
+    let edge = Edge::start("", &(origin(place.address, 1) + "[[route]]\nname = \"all\"\ncache = false\n"));
+    let answer = edge.connect().send("GET / HTTP/1.0\r\n\r\n").answer();
+    assert_eq!(answer.text(), place.address.to_string());
 }

@@ -53,18 +53,24 @@ pub(super) fn open_rooms(
         let read = room::Parts::read(rules, store::load_or_create);
         parts.push(read.map_err(|error| EdgeError::Room { name: rules.name.clone(), error: Box::new(error) })?);
     }
+    // New ones first: where one can't be opened, those that are open are as they were.
+    let mut opened = HashMap::new();
+    let mut known = Vec::new();
+    for (rules, parts) in policy.waiting_rooms.iter().zip(parts) {
+        if keepers.contains_key(&rules.name) {
+            known.push((rules, parts));
+        } else {
+            opened.insert(rules.name.clone(), RoomKeeper::open(rules, parts, policy, keys, clock)?);
+        }
+    }
     let now = clock.now();
-    let open = |(rules, parts): (&policy::WaitingRoom, room::Parts)| {
+    for (rules, parts) in known {
         if let Some(keeper) = keepers.get(&rules.name) {
             keeper.room.configure(rules, parts, now);
-            return Ok(keeper.room.clone());
         }
-        let keeper = RoomKeeper::open(rules, parts, policy, keys, clock)?;
-        let room = keeper.room.clone();
-        keepers.insert(rules.name.clone(), keeper);
-        Ok(room)
-    };
-    policy.waiting_rooms.iter().zip(parts).map(open).collect()
+    }
+    keepers.extend(opened);
+    Ok(policy.waiting_rooms.iter().filter_map(|rules| Some(keepers.get(&rules.name)?.room.clone())).collect())
 }
 
 impl RoomKeeper {

@@ -119,6 +119,7 @@ async fn hand_over(mut on: Connection, errand: Errand, whole: bool) -> Option<Co
     let proxy = on.door.proxy()?.clone();
     let edge = &errand.passage.site.policy.edge;
     on.conn.show_message(errand.head, errand.body, errand.upgrade);
+    on.conn.limit_stalls(edge.body_timeout);
     if errand.body != BodyKind::None && !whole {
         on.conn.keep_pace(edge.body_min_rate);
     }

@@ -7,21 +7,15 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
-use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+mod digests;
 
 use super::chunked::Scanner;
 use super::io::Io;
@@ -63,6 +57,10 @@ pub struct Conn {
     /// Writes that wait for flush.
     out: BytesMut,
     pace: Option<Pace>,
+    /// For so long the client may take nothing of what is written, while pingora has the connection.
+    patience: Option<Duration>,
+    /// Runs since it takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// The message asks for another protocol; what follows it belongs to that, if a 101 comes.
     upgrade: bool,
     eof: bool,
@@ -85,6 +83,8 @@ impl Conn {
             gate: Gate::Open,
             out: BytesMut::new(),
             pace: None,
+            patience: None,
+            stalled: None,
             upgrade: false,
             eof: false,
         }
@@ -207,10 +207,36 @@ impl Conn {
         self.pace = (bytes_per_second > 0).then_some(Pace { bytes_per_second, came: 0, check });
     }
 
+    /// From here on a client that takes nothing for so long is given up, whoever writes: pingora sets a deadline for
+    /// bodies alone.
+    pub fn limit_stalls(&mut self, patience: Duration) {
+        self.patience = Some(patience);
+    }
+
+    /// What came of a write, before which so many bytes waited; an error if the client has taken nothing for too long.
+    fn poll_stall<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        waited: usize,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Some(patience) = self.patience else { return written };
+        if written.is_ready() || self.out.len() < waited {
+            self.stalled = None;
+        }
+        if written.is_ready() {
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+
     /// Takes the connection back after pingora's turn. False: its message was not read to the end,
     /// and what follows can't be told apart.
     pub fn take_back(&mut self) -> bool {
         self.pace = None;
+        (self.patience, self.stalled) = (None, None);
         self.upgrade = false;
         let whole = match &self.gate {
             Gate::Message(Left::Nothing) => true,
@@ -309,9 +335,10 @@ impl AsyncRead for Conn {
     }
 }
 
-impl AsyncWrite for Conn {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { io, out, gate, upgrade, .. } = self.get_mut();
+impl Conn {
+    /// Takes some of `data`: kept until flush where it is little, so that head and body leave in one.
+    fn poll_take(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { io, out, gate, upgrade, .. } = self;
         // Pingora writes a head in one piece.
         if *upgrade && data.starts_with(b"HTTP/1.1 101 ") {
             *upgrade = false;
@@ -337,14 +364,26 @@ impl AsyncWrite for Conn {
             }
         }
     }
+}
+
+impl AsyncWrite for Conn {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let waited = this.out.len();
+        let written = this.poll_take(cx, data);
+        this.poll_stall(cx, waited, written)
+    }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_send(cx, &mut Bytes::new())
+        let this = self.get_mut();
+        let waited = this.out.len();
+        let sent = this.poll_send(cx, &mut Bytes::new());
+        this.poll_stall(cx, waited, sent)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_send(cx, &mut Bytes::new()))?;
+        ready!(Pin::new(&mut *this).poll_flush(cx))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }
@@ -354,46 +393,3 @@ impl fmt::Debug for Conn {
         f.debug_struct("Conn").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
-
-#[async_trait]
-impl Shutdown for Conn {
-    async fn shutdown(&mut self) {
-        let _ = tokio::io::AsyncWriteExt::shutdown(self).await;
-    }
-}
-
-impl UniqueID for Conn {
-    fn id(&self) -> i32 {
-        self.io.as_raw_fd()
-    }
-}
-
-impl Ssl for Conn {
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.is_http2().then_some(ALPN::H2)
-    }
-}
-
-impl GetTimingDigest for Conn {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Conn {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for Conn {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        let digest = SocketDigest::from_raw_fd(self.io.as_raw_fd());
-        // Known already: pingora need not ask the kernel.
-        let _ = digest.peer_addr.set(Some(PingoraAddr::from(self.peer)));
-        Some(Arc::new(digest))
-    }
-}
-
-#[async_trait]
-impl Peek for Conn {}

@@ -15,6 +15,8 @@ pub(super) fn reason_of(e: &Error) -> Reason {
         (ErrorType::HTTPStatus(408), _) => Reason::RequestTimeout,
         (ErrorType::ReadTimedout, ErrorSource::Downstream) => Reason::RequestTimeout,
         (ErrorType::ReadError, ErrorSource::Downstream) if timed_out(e) => Reason::RequestTimeout,
+        // What pingora's own reading of a head refuses.
+        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => Reason::BadRequest,
         (_, ErrorSource::Downstream) => Reason::ClientGone,
         (ErrorType::ReadTimedout | ErrorType::WriteTimedout, _) => Reason::OriginTimeout,
         (

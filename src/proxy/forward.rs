@@ -71,7 +71,11 @@ pub fn peer(door: &Door, session: &Session, passage: &Passage, server: &Server, 
 
 fn wants_events(session: &Session) -> bool {
     let accept = session.req_header().headers.get(header::ACCEPT);
-    accept.is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"))
+    accept.is_some_and(|v| v.as_bytes().to_ascii_lowercase().split(|b| *b == b',').any(is_event_stream))
+}
+
+fn is_event_stream(range: &[u8]) -> bool {
+    range.trim_ascii_start().starts_with(b"text/event-stream")
 }
 
 /// Writes down for the origin who asks, under which id, at which level; takes out what only
@@ -95,8 +99,14 @@ pub fn request(passage: &Passage, session: &Session, request: &mut RequestHeader
         request.remove_header(name.as_str());
         request.insert_header(name.clone(), passage.level.name())?;
     }
-    if let Some(HostHeader::Fixed(host)) = policy.origins.get(passage.route().origin.0).map(|o| &o.host_header) {
+    let origin = policy.origins.get(passage.route().origin.0);
+    if let Some(HostHeader::Fixed(host)) = origin.map(|o| &o.host_header) {
         request.insert_header(header::HOST, host.as_str())?;
+    } else if !request.headers.contains_key(header::HOST)
+        && let Some(server) = origin.and_then(|o| o.servers.first())
+    {
+        // HTTP/1.0 may name no host, and it is as HTTP/1.1 that it goes on (RFC 9112 §3.2).
+        request.insert_header(header::HOST, server.authority())?;
     }
     if continued {
         request.remove_header(&header::EXPECT);

@@ -59,9 +59,20 @@ async fn send(session: &mut Session, response: ResponseHeader, body: Bytes) -> R
     let sent = body.len() as u64;
     session.write_response_header(Box::new(response), body.is_empty()).await?;
     if !body.is_empty() {
-        session.write_response_body(Some(body), true).await?;
+        write_pieces(session, body, true).await?;
     }
     Ok(sent)
+}
+
+/// Bytes of a body that are written under one deadline: pingora's is for each write as a whole, and one who reads slowly
+/// but steadily is to get it all.
+const PIECE: usize = 64 << 10;
+
+async fn write_pieces(session: &mut Session, mut body: Bytes, end: bool) -> Result<()> {
+    while body.len() > PIECE {
+        session.write_response_body(Some(body.split_to(PIECE)), false).await?;
+    }
+    session.write_response_body(Some(body), end).await
 }
 
 /// Writes a fill's answer as it comes; answers the bytes of its body.
@@ -87,7 +98,7 @@ pub async fn follow(passage: &mut Passage, session: &mut Session, head: &Head, m
         match reader.next().await {
             Ok(Some(piece)) => {
                 sent += piece.len() as u64;
-                session.write_response_body(Some(piece), false).await?;
+                write_pieces(session, piece, false).await?;
             }
             Ok(None) => {
                 session.write_response_body(None, true).await?;

@@ -31,8 +31,7 @@ impl Addresses {
 
     /// Resolves every name; answers those that don't resolve, with the error.
     pub async fn refresh(&self, servers: impl IntoIterator<Item = Server>) -> Vec<(Server, String)> {
-        let mut known = HashMap::clone(&self.known.load());
-        let mut failed = Vec::new();
+        let (mut found_now, mut failed) = (HashMap::new(), Vec::new());
         for server in servers {
             if server.host.parse::<std::net::IpAddr>().is_ok() {
                 continue;
@@ -41,7 +40,7 @@ impl Addresses {
             let error = match tokio::time::timeout(PATIENCE, lookup).await {
                 Ok(Ok(mut found)) => match found.next() {
                     Some(address) => {
-                        known.insert((server.host.clone(), server.port), address);
+                        found_now.insert((server.host.clone(), server.port), address);
                         continue;
                     }
                     None => "the name has no address".to_owned(),
@@ -51,7 +50,12 @@ impl Addresses {
             };
             failed.push((server, error));
         }
-        self.known.store(known.into());
+        // Another may have found others meanwhile.
+        self.known.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.extend(found_now.iter().map(|(server, address)| (server.clone(), *address)));
+            known
+        });
         failed
     }
 }
