@@ -102,13 +102,29 @@ async fn serve(tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, door:
             }
         }
     };
-    let conn = Box::new(Conn::new(io, peer));
+    let mut conn = Box::new(Conn::new(io, peer));
     if !conn.is_http2() {
         return Connection::new(door, conn, counted).serve().await;
+    }
+    // Pingora would wait for it without an end (RFC 9113 §3.4).
+    let patience = door.site.load().policy.edge.header_timeout;
+    if !matches!(tokio::time::timeout(patience, preface(&mut conn)).await, Ok(Ok(true))) {
+        return tracing::debug!(%peer, "no preface of HTTP/2 came");
     }
     let Some(proxy) = door.proxy() else { return };
     let streams = Arc::new(Streams::new(proxy.clone()));
     let leaving = streams.leaving(door.ends.clone());
     Box::pin(streams.process_new(conn, &leaving)).await;
     drop(counted);
+}
+
+/// Waits for as much as HTTP/2 begins with; false: the client has left.
+async fn preface(conn: &mut Conn) -> sys::Result<bool> {
+    const LENGTH: usize = 24;
+    while conn.early().len() < LENGTH {
+        if conn.fill().await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

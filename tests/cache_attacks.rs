@@ -9,7 +9,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use support::origin::ok;
-use support::{Edge, Origin, Request, doors, origin};
+use support::{Edge, H2, Origin, Request, doors, origin};
 
 /// The most dangerous policy there is: everything is kept for an hour, whatever the origin says.
 const ROUTES: &str = "[cache.page]\nttl = \"1h\"\noverride = true\nignore_query = [\"utm_*\"]\n\
@@ -335,6 +335,12 @@ fn a_request_of_very_many_fields_takes_a_page_from_nobody() {
         let victim = edge.get(&path, "");
         assert_eq!((victim.status, victim.text().as_str()), (200, "page"));
     }
+    let crumbs: Vec<_> = (0..200).map(|i| format!("c{i}=1")).collect();
+    let crumbs: Vec<_> = crumbs.iter().map(|crumb| ("cookie", crumb.as_str())).collect();
+    let visitor = H2::connect(edge.tls).get("/crumbs", &crumbs);
+    assert_eq!(visitor.status, 200, "a browser's cookies come in crumbs (RFC 9113 §8.2.3)");
+    let cookies = place.requests().last().unwrap().field("cookie").unwrap().to_owned();
+    assert!(cookies.starts_with("c0=1; c1=1") && cookies.ends_with("c199=1"), "{cookies}");
 }
 
 #[test]

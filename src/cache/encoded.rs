@@ -102,7 +102,7 @@ pub fn is_encodable(response: &ResponseParts<'_>) -> bool {
 /// The codings of an entry of which the origin has said something new: the same body, so that what was made of it is
 /// still right, where it may be made at all.
 pub fn codings_of(entry: &Entry, now_says: &ResponseParts<'_>, cache: &policy::Cache) -> Option<Arc<Encoded>> {
-    let wanted = cache.compress && is_encodable(now_says);
+    let wanted = cache.compress && is_of_size(entry.body().len()) && is_encodable(now_says);
     wanted.then(|| entry.codings().cloned().unwrap_or_default())
 }
 

@@ -104,7 +104,7 @@ pub fn write(view: &View<'_>, asking: &Asking<'_>) -> Bytes {
     for field in view.fields {
         let name = field.name.to_ascii_lowercase();
         let wanted = match name.as_str() {
-            "cookie" => personal,
+            "cookie" => false,
             name if is_credential(name) => credentials,
             "host" | "range" | "accept-encoding" | "expect" | "content-length" | "cache-control" | "pragma" => false,
             "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "if-range" => false,
@@ -115,7 +115,9 @@ pub fn write(view: &View<'_>, asking: &Asking<'_>) -> Bytes {
             write_bytes(&name, field.value, &mut out);
         }
     }
-    if !personal {
+    if personal {
+        write_all_cookies(view, &mut out);
+    } else {
         write_chosen_cookies(view, asking.cache, &mut out);
     }
     write_field("accept-encoding", Encodings::of(view.fields).field(), &mut out);
@@ -146,6 +148,14 @@ fn write_conditions(entry: &Entry, out: &mut BytesMut) {
     }
     if let Some(modified) = entry.last_modified() {
         write_bytes("if-modified-since", modified.as_bytes(), out);
+    }
+}
+
+/// All of them in one line: HTTP/2 may bring them in crumbs (RFC 9113 §8.2.3).
+fn write_all_cookies(view: &View<'_>, out: &mut BytesMut) {
+    let lines: Vec<_> = view.fields.iter().filter(|f| f.name.eq_ignore_ascii_case("cookie")).map(|f| f.value).collect();
+    if !lines.is_empty() {
+        write_bytes("cookie", &lines.join(&b"; "[..]), out);
     }
 }
 

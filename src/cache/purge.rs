@@ -24,7 +24,7 @@ mod record;
 mod table;
 mod target;
 
-pub use asked::Asked;
+use asked::Asked;
 pub use mark::{Mark, Tags};
 pub use name::{DEPTH_MAX, Names};
 pub use record::{BadRecord, Record};
@@ -110,6 +110,7 @@ pub struct Purges {
     table: ArcSwap<Table>,
     /// Targets so far.
     count: AtomicU64,
+    asked: Asked,
     /// Held while the table is written.
     writing: Mutex<()>,
 }
@@ -123,6 +124,7 @@ impl Purges {
             last: AtomicU64::new(0),
             table: ArcSwap::from_pointee(Table::new()),
             count: AtomicU64::new(0),
+            asked: Asked::default(),
             writing: Mutex::new(()),
         }
     }
@@ -131,6 +133,19 @@ impl Purges {
     pub fn stamp(&self, now: Mono) -> Stamp {
         let last = self.last.load(Ordering::Acquire);
         Stamp(self.calendar(now).max(last.saturating_add(1)))
+    }
+
+    /// The origin is about to be asked for what bears these names: the stamp of that.
+    pub fn ask(&self, names: &Names, now: Mono) -> Stamp {
+        if let Some(url) = names.url() {
+            self.asked.note(url);
+        }
+        self.stamp(now)
+    }
+
+    /// Whether something may be held, or on its way, that this means; of a URL that was written to (RFC 9111 §4.4).
+    pub fn may_concern(&self, target: &Target) -> bool {
+        target.written_to().is_none_or(|url| self.asked.has(url))
     }
 
     /// The point on the process's clock; its beginning for what was before.
@@ -206,7 +221,6 @@ impl Purges {
         let table = self.table.load();
         let mut found = Found::default();
         found.add(&table.everything);
-        found.written(&table.written_joined);
         found.add_tags(&table, tags);
         for name in names {
             table.find(*name).into_iter().for_each(|row| found.add(row));

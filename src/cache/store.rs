@@ -15,7 +15,7 @@ use moka::sync::Cache;
 
 use super::entry::Entry;
 use super::hot::{self, Changes};
-use super::purge::{Asked, Names, Purge, Purged, Purges, Stamp, Verdict};
+use super::purge::{Purge, Purged, Purges, Verdict};
 use super::variants::Variants;
 use crate::clock::{Mono, Now};
 use crate::pipeline::view::Field;
@@ -32,7 +32,6 @@ pub struct Store {
     entries: Cache<Key, Arc<Variants>, ahash::RandomState>,
     purges: Arc<Purges>,
     changes: Arc<Changes>,
-    asked: Arc<Asked>,
     hasher: ahash::RandomState,
     /// Bytes that came since what is too much was last sent away.
     came: Arc<AtomicU64>,
@@ -68,7 +67,7 @@ impl Store {
             // Keys are the visitors' to choose: hashed under a seed of this process.
             .build_with_hasher(ahash::RandomState::new());
         let (changes, hasher) = (Arc::default(), ahash::RandomState::new());
-        Self { entries, purges, changes, asked: Arc::default(), hasher, came: Arc::default(), memory: memory_bytes }
+        Self { entries, purges, changes, hasher, came: Arc::default(), memory: memory_bytes }
     }
 
     /// What is held under a key and is not purged, of use or not: see [`Entry::state`], which knows
@@ -91,17 +90,6 @@ impl Store {
         let held = self.get(key)?;
         hot::keep(key, hash, change, &held, now);
         Some(held)
-    }
-
-    /// The origin is about to be asked for what bears these names: the stamp of that.
-    pub fn ask(&self, names: &Names, now: Mono) -> Stamp {
-        self.asked.note(names.as_slice());
-        self.purges.stamp(now)
-    }
-
-    /// The URLs that it was ever asked for.
-    pub fn asked(&self) -> &Asked {
-        &self.asked
     }
 
     /// Notes that what is held under a key is another now.

@@ -128,8 +128,9 @@ pub(super) async fn keep_taking(edge: Arc<Edge>) {
         let Some(rules) = site.policy.snapshot.clone() else { continue };
         let wanted = std::mem::take(&mut edge.taking.0.lock().wanted);
         let Some(every) = rules.every.or(wanted.then_some(Duration::ZERO)) else { continue };
-        let taken =
-            site.snapshot.get().and_then(|shown| Some(shown.taken_unix_ms?.max(put_back(&rules.dir, &shown.id))));
+        let taken = site.snapshot.get().and_then(|shown| shown.taken_unix_ms);
+        let put_back = Disk::new(&rules.dir).current().ok().flatten().map_or(0, |current| current.put_back_unix_ms());
+        let taken = taken.map(|taken| taken.max(put_back));
         let now = edge.clock.now();
         let old = taken.is_none_or(|taken| u128::from(now.unix_ms.saturating_sub(taken)) >= every.as_millis());
         if edge.draining() || !(wanted || (old && now.mono >= not_before)) {
@@ -151,15 +152,6 @@ pub(super) async fn keep_taking(edge: Arc<Edge>) {
             Err(error) => tracing::warn!(%error, "no snapshot was taken"),
         }
     }
-}
-
-/// When the one was taken that an operator put back in favour of the one that is shown: it counts as the last,
-/// or the edge would undo that at once. Zero: none was.
-fn put_back(dir: &Path, shown: &str) -> u64 {
-    // An id is the moment at which it was taken.
-    let at = |id: &str| id.parse::<u64>().unwrap_or_default();
-    let previous = Disk::new(dir).current().ok().flatten().and_then(|current| current.previous);
-    previous.map(|previous| at(&previous)).filter(|put_back| *put_back > at(shown)).unwrap_or_default()
 }
 
 async fn take(edge: Arc<Edge>, site: Arc<Site>, rules: policy::Snapshot) -> Result<Manifest, CrawlError> {

@@ -51,6 +51,8 @@ enum Sought {
     File(Found, Source),
     /// A directory that was asked for without its slash.
     Directory(Place),
+    /// What may not be shown, nor anything in its place.
+    Denied,
     Nothing,
 }
 
@@ -81,10 +83,12 @@ impl Tree {
             Sought::Directory(place) => {
                 (reply::redirect(&place, asked.query.as_deref(), &self.rules), Source::Kept(Bytes::new()))
             }
-            Sought::Nothing => match self.page(self.rules.not_found.as_deref(), asked, now.mono).await? {
-                Sought::File(found, source) => (reply::not_found(&self.rules, &found), source),
-                _ => return Ok(None),
-            },
+            Sought::Nothing | Sought::Denied => {
+                match self.page(self.rules.not_found.as_deref(), asked, now.mono).await? {
+                    Sought::File(found, source) => (reply::not_found(&self.rules, &found), source),
+                    _ => return Ok(None),
+                }
+            }
         };
         let pieces = if asked.head { Vec::new() } else { reply.pieces.clone() };
         Ok(Some((reply, Body::new(source, pieces))))
@@ -186,9 +190,10 @@ pub fn chosen(rules: &Files, asked: &Asked) -> io::Result<Option<String>> {
     match sought {
         Sought::File(found, _) => return Ok(Some(at(&found))),
         Sought::Directory(_) => return Ok(Some("a redirect to the directory's own URL".to_owned())),
-        Sought::Nothing => {}
+        Sought::Nothing | Sought::Denied => {}
     }
-    let stands_in = asked.place.as_ref().is_some_and(|place| !place.names_a_file());
+    let is_denied = matches!(sought, Sought::Denied);
+    let stands_in = asked.place.as_ref().is_some_and(|place| !place.names_a_file() && !is_denied);
     let fallback = if stands_in { page(&rules.fallback, "which stands in for it")? } else { None };
     match fallback {
         Some(fallback) => Ok(Some(fallback)),
@@ -227,9 +232,11 @@ fn look(rules: &Files, place: &Place, order: &Order) -> io::Result<Sought> {
         }
         Opened::Nothing => Ok(Sought::Nothing),
         Opened::Directory => {
-            let index = rules.index.as_ref().map(|name| place.join(name));
-            // Denied by its own name, or by a pattern that the directory's does not fit.
-            let Some(index) = index.filter(|index| !index.is_denied(rules)) else { return Ok(Sought::Nothing) };
+            let Some(index) = rules.index.as_ref().map(|name| place.join(name)) else { return Ok(Sought::Nothing) };
+            // By its own name, or by a pattern that the directory's does not fit.
+            if index.is_denied(rules) {
+                return Ok(Sought::Denied);
+            }
             match root.look(index.relative())? {
                 Opened::Regular(file, stamp) if place.is_directory() => {
                     let as_it_is = Found { place: index.clone(), coding: None, stamp };

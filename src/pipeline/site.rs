@@ -203,7 +203,7 @@ impl Site {
     pub fn outdate(&self, written: &[Target], now: Now) -> Option<Purged> {
         let mut targets: Vec<_> = written.iter().flat_map(|target| self.as_kept(target)).collect();
         targets.extend_from_slice(written);
-        targets.retain(|target| target.may_be_held(self.store.asked()));
+        targets.retain(|target| self.store.purges().may_concern(target));
         (!targets.is_empty()).then(|| self.store.purges().purge_all(&targets, true, now))
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
-use pingora::Error;
 use pingora::apps::HttpServerOptions;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorSource};
 
 use super::fill::{Head, Missed, Reader};
 use super::filling::{self, Miss};
@@ -109,10 +109,13 @@ fn unwelcome(view: &View<'_>, max_header_size: usize) -> Option<Reason> {
     if matches!(view.method, "CONNECT" | "TRACE") {
         return Some(Reason::MethodRefused);
     }
-    if view.field("expect").is_some_and(|e| !e.eq_ignore_ascii_case("100-continue")) {
+    // Over HTTP/2 pingora can't say 100: one who would wait for it is told so (RFC 9110 §10.1.1).
+    let is_known = |e: &str| e.eq_ignore_ascii_case("100-continue") && view.body == BodyKind::None;
+    if view.field("expect").is_some_and(|e| !is_known(e)) {
         return Some(Reason::ExpectationFailed);
     }
-    if view.fields.len() > MAX_FIELDS {
+    // Cookies may come in crumbs (RFC 9113 §8.2.3), and are one field to everyone behind here.
+    if view.fields.iter().filter(|field| !field.name.eq_ignore_ascii_case("cookie")).count() >= MAX_FIELDS {
         return Some(Reason::HeaderTooLarge);
     }
     // RFC 9113 §6.5.2 counts 32 bytes a field more; the policy means what is sent.
@@ -134,8 +137,9 @@ async fn to_origin(
             Filled::Follow(head, reader) => {
                 let passage = &mut carried.passage;
                 passage.because(Reason::Fill);
-                ctx.body_out = reply::follow(passage, session, &head, reader).await.inspect_err(|_| {
-                    passage.because(Reason::OriginFailed);
+                ctx.body_out = reply::follow(passage, session, &head, reader).await.inspect_err(|e| {
+                    let is_cut = *e.esource() == ErrorSource::Upstream;
+                    passage.because(if is_cut { Reason::OriginFailed } else { Reason::ClientGone });
                 })?;
                 ctx.carried = Some(Box::new(carried));
                 return Ok(true);

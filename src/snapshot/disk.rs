@@ -44,6 +44,18 @@ pub struct Current {
     pub current: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
+    /// The newest that an operator put back in favour of an older one: it counts as the last that was taken, or the
+    /// edge would undo that at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back: Option<String>,
+}
+
+impl Current {
+    /// When the one that was put back was taken, in milliseconds since 1970 UTC; zero: none was.
+    pub fn put_back_unix_ms(&self) -> u64 {
+        // An id is that moment.
+        self.put_back.as_deref().and_then(|id| id.parse().ok()).unwrap_or_default()
+    }
 }
 
 /// The directory.
@@ -177,8 +189,12 @@ impl Disk {
         let path = self.manifest_path(&manifest.id);
         let bytes = manifest.encode().map_err(|error| DiskError::Io { path: path.clone(), error: error.into() })?;
         write_whole(&path, &bytes).map_err(|error| DiskError::Io { path, error })?;
-        let previous = self.current()?.map(|before| before.current).filter(|id| *id != manifest.id);
-        let now = Current { current: manifest.id.clone(), previous };
+        let before = self.current()?.unwrap_or_default();
+        // Of one that a few pages were taken anew for, the rest is as old as it was.
+        let is_older = manifest.taken_unix_ms < before.put_back_unix_ms();
+        let put_back = before.put_back.filter(|_| is_older);
+        let previous = Some(before.current).filter(|id| !id.is_empty() && *id != manifest.id);
+        let now = Current { current: manifest.id.clone(), previous, put_back };
         self.point(&now)?;
         // It is shown by now. What can't be removed is in nobody's way but the disk's.
         if let Err(error) = self.sweep(&now) {
@@ -195,7 +211,7 @@ impl Disk {
         let now = self.current()?.ok_or_else(|| DiskError::None(self.root.clone()))?;
         let previous = now.previous.ok_or_else(|| DiskError::NoneBefore(self.root.clone()))?;
         let manifest = self.manifest(&previous)?;
-        self.point(&Current { current: previous, previous: Some(now.current) })?;
+        self.point(&Current { current: previous, previous: Some(now.current.clone()), put_back: Some(now.current) })?;
         Ok(manifest)
     }
 
@@ -296,7 +312,14 @@ mod tests {
         assert_eq!(body(&disk), b"two");
         let hash = blake3::hash(b"one").to_hex().to_string();
         assert!(!disk.object(&hash).exists() && disk.manifest("1").is_err());
-        assert_eq!(disk.roll_back(&lock).unwrap().id, "3", "and forth again");
+        assert_eq!(disk.current().unwrap().unwrap().put_back_unix_ms(), 3);
+        let refreshed = Manifest { taken_unix_ms: 2, ..manifest(&disk, "4", "two, in part anew") };
+        disk.publish(&refreshed, &lock).unwrap();
+        assert_eq!(disk.current().unwrap().unwrap().put_back_unix_ms(), 3, "it is no newer than what was put back");
+        disk.publish(&Manifest { taken_unix_ms: 5, ..manifest(&disk, "5", "five") }, &lock).unwrap();
+        assert_eq!(disk.current().unwrap().unwrap().put_back, None);
+        assert_eq!(disk.roll_back(&lock).unwrap().id, "4");
+        assert_eq!(disk.roll_back(&lock).unwrap().id, "5", "and forth again");
     }
 
     #[test]

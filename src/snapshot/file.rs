@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use http::header::{DATE, ETAG, LAST_MODIFIED};
+use http::header::{DATE, ETAG, LAST_MODIFIED, VARY};
 use http::{HeaderName, HeaderValue};
 
 use super::manifest::PageTags;
@@ -65,7 +65,12 @@ impl File {
         }
         match evaluate(view, &held) {
             Precondition::NotModified => Share::None,
-            Precondition::Full => parts_asked(view, &held).map_or(Share::Whole, |ranges| Share::Parts(ranges.into())),
+            Precondition::Full => {
+                // RFC 9110 §8.8.1: a date that several forms have is not by which parts of one may be joined.
+                let last_modified = held.last_modified.filter(|_| self.field(&VARY).is_none());
+                let held = Validators { last_modified, ..held };
+                parts_asked(view, &held).map_or(Share::Whole, |ranges| Share::Parts(ranges.into()))
+            }
         }
     }
 }

@@ -78,14 +78,14 @@ pub struct Journal<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Journal<T> {
-    /// Goes on with the one at `path` if it is of the same plan and not too old, or begins anew; gives how it
+    /// Goes on with the one at `path` if it has anything, is of the same plan and not too old, or begins anew; gives how it
     /// began and what it has so far.
     ///
     /// # Errors
     /// The disk's.
     pub fn open(path: &Path, begun: Begun) -> io::Result<(Self, Begun, Vec<T>)> {
         let is_ours = |b: &Begun| b.plan == begun.plan && begun.unix_ms.saturating_sub(b.unix_ms) < AGE_MAX_MS;
-        if let Some((before, lines, length)) = read(path, is_ours)? {
+        if let Some((before, lines, length)) = read(path, is_ours)?.filter(|(_, lines, _)| !lines.is_empty()) {
             let file = File::options().append(true).open(path)?;
             // The last line may be half of one.
             file.set_len(length)?;
@@ -192,7 +192,11 @@ mod tests {
         assert!(Journal::<Step>::open(&path, other).unwrap().2.is_empty(), "another plan begins anew");
         let later = Begun { plan: "q".to_owned(), unix_ms: 1 + AGE_MAX_MS };
         assert_eq!(Journal::<Step>::open(&path, later.clone()).unwrap().1, later, "and so does one too late");
-        let now = Begun { unix_ms: 5 + AGE_MAX_MS, ..later.clone() };
-        assert_eq!(Journal::<Step>::open(&path, now).unwrap().1, later, "what goes on is as old as it is");
+        let now = Begun { unix_ms: 5 + AGE_MAX_MS, ..later };
+        let (mut journal, begun, _) = Journal::<Step>::open(&path, now.clone()).unwrap();
+        assert_eq!(begun, now, "there is nothing to go on with yet");
+        journal.write(&step(1)).unwrap();
+        let after = Begun { unix_ms: 9 + AGE_MAX_MS, ..now.clone() };
+        assert_eq!(Journal::<Step>::open(&path, after).unwrap().1, now, "what goes on is as old as it is");
     }
 }

@@ -15,7 +15,7 @@ const REST_MAX: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     pub status: u16,
-    /// Names in lower case.
+    /// Names in lower case. What was no UTF-8 in a value is U+FFFD: good to be judged by, not to be shown.
     pub fields: Vec<(String, String)>,
 }
 
@@ -101,7 +101,8 @@ impl Head {
             }
             200 => self.forbids().map_or_else(|| Judged::Keep(self.kept()), Judged::LeaveOut),
             301 | 302 | 303 | 307 | 308 => {
-                let Some(to) = self.field("location") else { return Judged::LeaveOut(Why::BadRedirect) };
+                let to = self.field("location").filter(|to| !to.contains(char::REPLACEMENT_CHARACTER));
+                let Some(to) = to else { return Judged::LeaveOut(Why::BadRedirect) };
                 let forbids = if matches!(self.status, 301 | 308) { self.forbids() } else { Some(Why::Temporary) };
                 Judged::Redirect { to: to.to_owned(), keep: forbids.map_or_else(|| Ok(self.kept()), Err) }
             }
@@ -124,7 +125,9 @@ impl Head {
                 && !name.starts_with("seawall-")
                 && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
         };
-        let mut fields: Vec<_> = self.fields.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
+        let is_text = |value: &str| !value.contains(char::REPLACEMENT_CHARACTER);
+        let mut fields: Vec<_> =
+            self.fields.iter().filter(|(name, value)| is_kept(name) && is_text(value)).cloned().collect();
         // What a snapshot itself chooses by, it says itself.
         let others = self.values("vary").flat_map(|line| line.split(',')).map(str::trim);
         let others = others.filter(|n| !n.eq_ignore_ascii_case("accept-encoding") && !n.eq_ignore_ascii_case("accept"));
@@ -203,6 +206,8 @@ mod tests {
     fn lasting_redirects_are_kept_and_all_are_followed() {
         let moved = judged(301, &[("location", "/x"), ("date", "d")]);
         assert_eq!(moved, Judged::Redirect { to: "/x".into(), keep: Ok(vec![("location".into(), "/x".into())]) });
+        let garbled = judged(301, &[("location", "/K\u{fffd}ln")]);
+        assert_eq!(garbled, Judged::LeaveOut(Why::BadRedirect));
         let found = judged(302, &[("location", "/x")]);
         assert_eq!(found, Judged::Redirect { to: "/x".into(), keep: Err(Why::Temporary) });
         assert_eq!(judged(308, &[]), Judged::LeaveOut(Why::BadRedirect));

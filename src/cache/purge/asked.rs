@@ -6,14 +6,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::name::is_tag;
-
 /// Bits, a power of two: 128 KiB, half of them set by 360,000 URLs.
 const BITS: u64 = 1 << 20;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Asked(Box<[AtomicU64]>);
+pub(super) struct Asked(Box<[AtomicU64]>);
 
 impl Default for Asked {
     fn default() -> Self {
@@ -22,9 +20,9 @@ impl Default for Asked {
 }
 
 impl Asked {
-    /// From now on, these were. To be told before the origin is asked, so that no write comes between.
-    pub fn note(&self, names: &[u64]) {
-        for (word, bit) in names.iter().filter(|name| !is_tag(**name)).flat_map(|name| self.bits(*name)) {
+    /// From now on, this was. To be told before the origin is asked, so that no write comes between.
+    pub(super) fn note(&self, name: u64) {
+        for (word, bit) in self.bits(name) {
             // Mostly they are set, and a line that nobody writes to stays in every core's cache.
             if word.load(Ordering::Acquire) & bit == 0 {
                 word.fetch_or(bit, Ordering::AcqRel);
@@ -48,19 +46,21 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cache::purge::{Names, Target};
+    use crate::cache::purge::{Names, Purges, Target};
+    use crate::clock::{Mono, Now};
 
     #[test]
     fn what_was_asked_for_is_never_denied_and_hardly_anything_else_is_affirmed() {
-        let asked = Asked::default();
+        let purges = Purges::new(Now::default());
         let names = |i: u32| Names::of("shop.example", &format!("/orders/{i}"), std::iter::empty());
         let written =
             |i: u32| Target::Written { host: "shop.example".into(), path_and_query: format!("/orders/{i}").into() };
-        (0..10_000).for_each(|i| asked.note(names(i).as_slice()));
-        assert!((0..10_000).all(|i| written(i).may_be_held(&asked)));
-        let wrong = (10_000..20_000).filter(|i| written(*i).may_be_held(&asked)).count();
+        for i in 0..10_000 {
+            purges.ask(&names(i), Mono::ZERO);
+        }
+        assert!((0..10_000).all(|i| purges.may_concern(&written(i))));
+        let wrong = (10_000..20_000).filter(|i| purges.may_concern(&written(*i))).count();
         assert!(wrong < 50, "{wrong} of 10,000");
-        assert!(Target::Everything.may_be_held(&asked), "what is no URL's is not known here");
+        assert!(purges.may_concern(&Target::Everything), "what is no URL's is not known here");
     }
 }

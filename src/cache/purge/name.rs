@@ -29,11 +29,6 @@ pub(super) const fn written(name: u64) -> u64 {
     name | 2
 }
 
-/// Whether a name is of a place that was written to.
-pub(super) const fn is_written(name: u64) -> bool {
-    name & 3 == 2
-}
-
 /// All names of one URL but for its tags, as an entry keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
@@ -52,6 +47,11 @@ impl Names {
 
     pub fn as_slice(&self) -> &[u64] {
         &self.names
+    }
+
+    /// The name of the URL itself: [`each`] gives it last.
+    pub(super) fn url(&self) -> Option<u64> {
+        self.names.last().copied()
     }
 
     /// The host, without a port.

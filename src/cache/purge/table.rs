@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Record;
-use super::name::{is_tag, is_written};
+use super::name::is_tag;
 
 /// Targets that are told apart at most: 6 MiB.
 pub const TARGETS_MAX: usize = 1 << 17;
@@ -60,8 +60,6 @@ pub(super) struct Table {
     pub(super) tags: Epochs,
     /// Purges of tags that are no longer told apart: for whatever has one.
     pub(super) tags_joined: Epochs,
-    /// Writes to places that are no longer told apart: for whatever is held.
-    pub(super) written_joined: Epochs,
     /// The newest purge of all.
     pub(super) newest: Epochs,
     /// Twice as many as there may be targets, and a power of two: a free one is never far.
@@ -79,7 +77,6 @@ impl Table {
             everything: Epochs::default(),
             tags: Epochs::default(),
             tags_joined: Epochs::default(),
-            written_joined: Epochs::default(),
             newest: Epochs::default(),
             rows: std::iter::repeat_with(Row::default).take(targets * 2).collect(),
             len: AtomicU64::new(0),
@@ -165,16 +162,12 @@ impl Table {
         self.everything.take_over(&other.everything);
         self.tags.take_over(&other.tags);
         self.tags_joined.take_over(&other.tags_joined);
-        self.written_joined.take_over(&other.written_joined);
         self.newest.take_over(&other.newest);
         for (name, epochs) in other.names() {
             let kept = if joins(epochs) { None } else { self.row(name) };
             // Of places no less than everything will do: whose they are is not known.
-            let joined = match name {
-                name if is_tag(name) => &self.tags_joined,
-                name if is_written(name) => &self.written_joined,
-                _ => &self.everything,
-            };
+            // Writes too: to have all that is held validated would bring down the origin that it protects.
+            let joined = if is_tag(name) { &self.tags_joined } else { &self.everything };
             kept.unwrap_or(joined).take_over(epochs);
         }
     }

@@ -1,6 +1,6 @@
 //! What is to be purged, and how a person writes it.
 
-use super::{Asked, name};
+use super::name;
 use crate::pipeline::path::normalise;
 
 /// One purge.
@@ -119,11 +119,11 @@ impl Target {
         }
     }
 
-    /// Whether something may be held that it means, where it means one URL that was written to.
-    pub fn may_be_held(&self, asked: &Asked) -> bool {
+    /// The name of the URL that was written to, where it is that.
+    pub(super) fn written_to(&self) -> Option<u64> {
         match self {
-            Self::Written { host, .. } => self.at(host).is_none_or(|url| asked.has(url)),
-            _ => true,
+            Self::Written { host, .. } => self.at(host),
+            _ => None,
         }
     }
 

@@ -51,7 +51,10 @@ fn ok(content: &str) -> Result<(u16, String), Reason> {
 
 #[tokio::test]
 async fn what_is_denied_is_not_shown_as_the_index_of_its_directory() {
-    let site = Site::new(|rules| rules.deny.push("private/*".into()));
+    let site = Site::new(|rules| {
+        rules.deny.push("private/*".into());
+        rules.fallback = Some("public/index.html".into());
+    });
     site.put("private/index.html", "secret");
     site.put("public/index.html", "public");
     for path in ["/private/index.html", "/private/", "/private"] {

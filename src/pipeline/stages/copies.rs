@@ -69,13 +69,8 @@ pub(super) fn find(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now
     match (verdict, entry) {
         (Reuse::Serve(state), Some(entry)) => {
             // A part is one of the whole as it came.
-            let coded = if !rules.compress || asked.range || entry.codings().is_none() {
-                None
-            } else {
-                let accepted = Encodings::of(view.fields);
-                passage.copy.encode = entry.to_be_coded(&bytes, accepted);
-                entry.coded_for(accepted)
-            };
+            let may_be_coded = rules.compress && !asked.range && entry.codings().is_some();
+            let coded = may_be_coded.then(|| coded(passage, view, &entry, &bytes)).flatten();
             // What a visitor is given only because nobody is to be asked, they can't renew.
             let is_theirs = entry.may_answer(asked.lookup);
             if state == State::StaleWhileRevalidate && is_theirs && matches!(passage.mode, Mode::Pass | Mode::Stale) {
@@ -113,6 +108,13 @@ pub(super) fn find(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now
             None
         }
     }
+}
+
+/// A copy in the coding that the client takes; one that is not made yet is made for those who come next.
+fn coded(passage: &mut Passage, view: &View<'_>, entry: &Arc<Entry>, key: &[u8]) -> Option<Arc<Entry>> {
+    let accepted = Encodings::of(view.fields);
+    passage.copy.encode = entry.to_be_coded(key, accepted);
+    entry.coded_for(accepted)
 }
 
 /// The page that a request speaks for, if it is one of the sample by which the popular ones are found.

@@ -98,7 +98,7 @@ impl Writer {
     /// The request goes to the origin now: what is purged from here on is purged of its answer.
     pub(super) fn ask(&mut self, passage: &Passage) -> Bytes {
         self.asked = self.door.clock.now();
-        self.stamp = passage.site.store.ask(&self.names, self.asked.mono);
+        self.stamp = passage.site.store.purges().ask(&self.names, self.asked.mono);
         self.fill.asked.set(self.stamp);
         self.notes.asked(self.stamp);
         self.request.clone()

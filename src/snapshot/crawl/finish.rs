@@ -25,13 +25,17 @@ pub async fn published(
     clock: Clock,
     tell: Tell<'_>,
 ) -> Result<Manifest, DiskError> {
-    let of = manifest.pages.iter().filter_map(|page| Some((&page.object.as_ref()?.hash, page.kind())));
-    let of = of.collect::<HashSet<_>>().len();
+    // What is to stay as it is has no other forms.
+    let plain = manifest.pages.iter_mut().filter(|page| page.is_as_it_is());
+    plain.for_each(|page| (page.variants, page.recipe) = (Vec::new(), RECIPE));
+    let is_formed = |page: &&Page| !page.is_as_it_is();
+    let of = manifest.pages.iter().filter(is_formed);
+    let of = of.filter_map(|page| Some((&page.object.as_ref()?.hash, page.kind()))).collect::<HashSet<_>>().len();
     let mut before = disk.shown().map(made_before).unwrap_or_default();
     let (mut journal, formed) = journal(disk, clock)?;
     before.extend(formed.into_iter().map(|f| ((f.hash, f.kind), Forms { variants: f.variants, recipe: f.recipe })));
     let (mut made, mut budget): (HashMap<Body, Forms>, _) = (HashMap::new(), Budget::default());
-    for page in &mut manifest.pages {
+    for page in manifest.pages.iter_mut().filter(|page| is_formed(&&**page)) {
         let Some(object) = page.object.clone() else { continue };
         let body = (object.hash.clone(), page.kind());
         let forms = match (made.get(&body), before.get(&body)) {
@@ -49,8 +53,7 @@ pub async fn published(
                 forms
             }
         };
-        page.recipe = forms.recipe;
-        page.variants = if page.is_as_it_is() { Vec::new() } else { forms.variants.clone() };
+        (page.variants, page.recipe) = (forms.variants.clone(), forms.recipe);
         made.insert(body, forms);
         tell(&Told::Formed { done: made.len(), of });
     }
@@ -93,7 +96,12 @@ fn made_before(manifest: Manifest) -> HashMap<Body, Forms> {
         let kind = page.kind();
         Some(((page.object?.hash, kind), Forms { variants: page.variants, recipe: page.recipe }))
     };
-    manifest.pages.into_iter().filter(|page| page.recipe == RECIPE && !page.is_as_it_is()).filter_map(of).collect()
+    // An older Seawall told a picture's bytes by their hash alone, and gave a download the picture's forms.
+    let is_right = |page: &Page| {
+        let is_picture = page.kind().starts_with("image/");
+        page.recipe == RECIPE && page.variants.iter().all(|variant| is_picture || !variant.form.is_picture())
+    };
+    manifest.pages.into_iter().filter(|page| is_right(page) && !page.is_as_it_is()).filter_map(of).collect()
 }
 
 /// Makes the forms of a body beside the requests.
