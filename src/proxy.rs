@@ -71,6 +71,8 @@ pub struct Ctx {
     carried: Option<Box<Carried>>,
     /// Request body bytes passed on, for `max_body_size`.
     body_in: u64,
+    /// All of it has come.
+    body_ended: bool,
     body_out: u64,
     /// Since when, and how many bytes of the body came since: for `body_min_rate`.
     pace: Option<(Mono, u64)>,
@@ -135,6 +137,7 @@ impl ProxyHttp for Hooks {
         Ctx {
             carried: None,
             body_in: 0,
+            body_ended: false,
             body_out: 0,
             pace: None,
             attempts: Attempts::default(),
@@ -172,7 +175,7 @@ impl ProxyHttp for Hooks {
         let door = self.door()?;
         let now = door.clock.now();
         // A request that is tried again is sent from its beginning.
-        (ctx.body_in, ctx.pace) = (0, None);
+        (ctx.body_in, ctx.body_ended, ctx.pace) = (0, false, None);
         let (passage, attempts) = ctx.passage_and_attempts()?;
         let Some((server, anew)) = attempts.begin(passage, now) else {
             return Err(Error::explain(ErrorType::InternalError, "the origin has no servers"));
@@ -196,9 +199,10 @@ impl ProxyHttp for Hooks {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        ctx.body_ended |= end;
         // What an upgraded connection carries is no body.
         if session.was_upgraded() {
             return Ok(());
@@ -396,11 +400,13 @@ impl ProxyHttp for Hooks {
     }
 }
 
-/// Whether it is the client, rather than the origin, from which nothing came: over HTTP/2 pingora has no timer for a
-/// body's silence, and the origin can't answer what it has not heard.
+/// Whether it is the client, rather than the origin, from which nothing came: the origin can't answer what it has not
+/// heard, and its deadline may be sooner than those of the client's body (over HTTP/2 there is none).
 fn stalled(e: &Error, session: &mut Session, ctx: &Ctx) -> bool {
     let timed_out = *e.etype() == ErrorType::ReadTimedout && *e.esource() == ErrorSource::Upstream;
-    timed_out && !ctx.reached && session.is_http2() && !session.is_body_done()
+    // One who waits for a 100 waits for the origin.
+    let waits = ctx.body_in == 0 && session.req_header().headers.contains_key(http::header::EXPECT);
+    timed_out && !ctx.reached && !ctx.body_ended && !waits && !session.is_body_done()
 }
 
 const STREAMS_FULL: &str = "no stream is free";

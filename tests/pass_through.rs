@@ -328,7 +328,10 @@ fn one_who_takes_no_answer_loses_its_place_whatever_the_answer_is() {
 #[test]
 fn http_1_0_that_names_no_host_goes_on_with_one() {
     let place = Origin::start(|request, to| ok(to, "", request.field("host").unwrap_or("none")));
-    let edge = Edge::start("", &(origin(place.address, 1) + "[[route]]\nname = \"all\"\ncache = false\n"));
-    let answer = edge.connect().send("GET / HTTP/1.0\r\n\r\n").answer();
-    assert_eq!(answer.text(), place.address.to_string());
+    for cache in ["false", "\"page\""] {
+        let route = format!("[cache.page]\n[[route]]\nname = \"all\"\ncache = {cache}\n");
+        let edge = Edge::start("", &(origin(place.address, 1) + &route));
+        let answer = edge.connect().send("GET / HTTP/1.0\r\n\r\n").answer();
+        assert_eq!(answer.text(), place.address.to_string());
+    }
 }

@@ -292,6 +292,10 @@ impl Conn {
             pace.came += take as u64;
         }
         buf.put_slice(&self.early.split_to(take));
+        if matches!(self.gate, Gate::Open) && self.early.is_empty() {
+            // What comes from now on goes past it.
+            spare::give(std::mem::take(&mut self.early));
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -384,7 +388,8 @@ impl AsyncWrite for Conn {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut *this).poll_flush(cx))?;
-        Pin::new(&mut this.io).poll_shutdown(cx)
+        let shut = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.poll_stall(cx, 0, shut)
     }
 }
 

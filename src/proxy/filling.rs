@@ -25,7 +25,7 @@ use crate::pipeline::passage::Passage;
 use crate::pipeline::reason::Reason;
 use crate::pipeline::stages::copies;
 use crate::pipeline::view::{Field, View};
-use crate::policy::Class;
+use crate::policy::{Class, Server};
 
 mod fields;
 mod notes;
@@ -159,9 +159,9 @@ pub fn request_head(passage: &Passage, view: &View<'_>) -> Bytes {
         return Bytes::new();
     };
     let origin = passage.site.policy.origins.get(passage.route().origin.0);
-    let host = origin.and_then(|o| o.servers.first()).map_or("", |s| &s.host);
+    let host = origin.and_then(|o| o.servers.first()).map(Server::authority).unwrap_or_default();
     let (directives, validates) = (passage.copy.wishes, passage.copy.validates.as_deref());
-    fill_request::write(view, &Asking { lookup, cache, host, directives, validates })
+    fill_request::write(view, &Asking { lookup, cache, host: &host, directives, validates })
 }
 
 /// Whether a follower may have what another's request was answered with. If not, its next fill is one among

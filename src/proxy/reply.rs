@@ -57,7 +57,8 @@ pub async fn write(passage: &mut Passage, session: &mut Session, answer: Answer)
 
 async fn send(session: &mut Session, response: ResponseHeader, body: Bytes) -> Result<u64> {
     let sent = body.len() as u64;
-    session.write_response_header(Box::new(response), body.is_empty()).await?;
+    // Whatever it is that fails here, it is on the way to the client.
+    session.write_response_header(Box::new(response), body.is_empty()).await.map_err(|e| e.into_down())?;
     if !body.is_empty() {
         write_pieces(session, body, true).await?;
     }
@@ -70,9 +71,9 @@ const PIECE: usize = 64 << 10;
 
 async fn write_pieces(session: &mut Session, mut body: Bytes, end: bool) -> Result<()> {
     while body.len() > PIECE {
-        session.write_response_body(Some(body.split_to(PIECE)), false).await?;
+        session.write_response_body(Some(body.split_to(PIECE)), false).await.map_err(|e| e.into_down())?;
     }
-    session.write_response_body(Some(body), end).await
+    session.write_response_body(Some(body), end).await.map_err(|e| e.into_down())
 }
 
 /// Writes a fill's answer as it comes; answers the bytes of its body.

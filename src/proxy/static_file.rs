@@ -48,7 +48,7 @@ pub async fn write(passage: &mut Passage, session: &mut Session, asked: &Asked, 
     for (name, value) in found.fields.into_iter().chain(passage.common_fields()) {
         response.append_header(HeaderName::from_static(name), value.as_str())?;
     }
-    session.write_response_header(Box::new(response), first.is_none()).await?;
+    session.write_response_header(Box::new(response), first.is_none()).await.map_err(|e| e.into_down())?;
     match first {
         Some(first) => send(session, body, first).await,
         None => Ok(0),
@@ -63,7 +63,7 @@ async fn send(session: &mut Session, mut body: Body, first: bytes::Bytes) -> Res
             tracing::warn!(%error, "a file could not be sent to its end");
             Error::because(ErrorType::FileReadError, "sending a file", error).into_down()
         })?;
-        session.write_response_body(Some(piece), next.is_none()).await?;
+        session.write_response_body(Some(piece), next.is_none()).await.map_err(|e| e.into_down())?;
         match next {
             Some(next) => piece = next,
             None => return Ok(sent),

@@ -125,15 +125,18 @@ impl Head {
                 && !name.starts_with("seawall-")
                 && !named.iter().any(|n| n.eq_ignore_ascii_case(name))
         };
-        let is_text = |value: &str| !value.contains(char::REPLACEMENT_CHARACTER);
-        let mut fields: Vec<_> =
-            self.fields.iter().filter(|(name, value)| is_kept(name) && is_text(value)).cloned().collect();
+        // A field that forbids something still does without its odd letters; a tag is another's without them.
+        let is_text =
+            |(name, value): &&(String, String)| name != "etag" || !value.contains(char::REPLACEMENT_CHARACTER);
+        let kept = self.fields.iter().filter(|(name, _)| is_kept(name)).filter(is_text);
+        let text = |value: &str| value.replace(char::REPLACEMENT_CHARACTER, "_");
+        let mut fields: Vec<_> = kept.map(|(name, value)| (name.clone(), text(value))).collect();
         // What a snapshot itself chooses by, it says itself.
         let others = self.values("vary").flat_map(|line| line.split(',')).map(str::trim);
         let others = others.filter(|n| !n.eq_ignore_ascii_case("accept-encoding") && !n.eq_ignore_ascii_case("accept"));
         let vary = others.collect::<Vec<_>>().join(", ");
         if !vary.is_empty() {
-            fields.push(("vary".to_owned(), vary));
+            fields.push(("vary".to_owned(), text(&vary)));
         }
         fields
     }
