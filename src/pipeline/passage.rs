@@ -325,7 +325,7 @@ impl Passage {
         }
         self.site.telemetry.record(&Record {
             unix_ms: self.began.unix_ms,
-            id: self.id.as_str(),
+            id: if self.site.telemetry.access.is_some() { self.id.as_str() } else { "" },
             client: self.client,
             method: about.method,
             host: about.host,

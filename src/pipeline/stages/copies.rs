@@ -79,7 +79,7 @@ pub(super) fn find(passage: &mut Passage, site: &Site, view: &View<'_>, now: Now
                 passage.copy.key = Some(bytes.as_slice().into());
             }
             KEY.set(bytes);
-            Some(Flow::Respond(answer(passage, view, entry, coded, asked.range, now)))
+            Some(Flow::Respond(answer(passage, view, entry, state, coded, asked.range, now)))
         }
         (Reuse::Serve(_), None) => None,
         (Reuse::Ask(why), entry) => {
@@ -190,11 +190,12 @@ fn answer(
     passage: &Passage,
     view: &View<'_>,
     entry: Arc<Entry>,
+    state: State,
     coded: Option<Arc<Entry>>,
     range: bool,
     now: Now,
 ) -> Answer {
-    let reason = if entry.state(now.mono) == State::Fresh { Reason::Hit } else { Reason::Stale };
+    let reason = if state == State::Fresh { Reason::Hit } else { Reason::Stale };
     let status = CacheStatus::Hit { ttl: entry.ttl_seconds(now.mono) };
     let age = entry.age_seconds(now.mono).to_compact_string();
     let content = content(passage, view, coded.unwrap_or(entry), range);
