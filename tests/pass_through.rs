@@ -335,3 +335,15 @@ fn http_1_0_that_names_no_host_goes_on_with_one() {
         assert_eq!(answer.text(), place.address.to_string());
     }
 }
+
+#[test]
+fn a_body_that_stops_coming_is_the_clients_fault_though_the_origin_waits_no_longer() {
+    let place = Origin::start(|_, to| ok(to, "", "page"));
+    let rest = origin(place.address, 1).replacen("]\n", "]\nresponse_timeout = \"1s\"\n", 1)
+        + "[[route]]\nname = \"all\"\ncache = false\n";
+    let edge = Edge::start("buffer_body = \"0B\"\nbody_min_rate = \"0B/s\"\n", &rest);
+    let mut client = edge.connect();
+    client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nbegun");
+    assert_eq!(client.head().status, 408);
+    assert_eq!((edge.count("origin_timeout"), edge.get("/", "").text().as_str()), (0, "page"));
+}

@@ -105,9 +105,9 @@ impl Encodings {
 /// Writes the key of a request over what `key` holds. Allocates only if `key` must grow.
 ///
 /// GET and HEAD share a key: a HEAD is answered from what a GET left. The cache's name is part of
-/// it: what one cache's rules let in is not for another's. So is the origin's: two routes may have a cache in common, and
-/// go to two. Which of several answers under a key is for a
-/// request, [`super::vary`] says.
+/// it: what one cache's rules let in is not for another's. So is the origin's: two routes may have a
+/// cache in common, and go to two. Which of several answers under a key is for a request,
+/// [`super::vary`] says.
 pub fn write(key: &mut Vec<u8>, view: &View<'_>, cache: &policy::Cache, origin: &str) {
     key.clear();
     key.push(match view.scheme {
